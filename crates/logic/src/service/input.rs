@@ -1,0 +1,239 @@
+//! What the machine is told ([`Input`]) and what it wants done ([`Effect`]): the whole contract with its edges.
+//!
+//! Both are closed and plain values, so that a trace of inputs replays to the same effects. Every fact carries the
+//! systemd InvocationID (and probes and jobs a ticket) that it belongs to; the machine drops what is stale by comparison.
+
+use crate::moment::Moment;
+use crate::reason::Reason;
+use serde::{Deserialize, Serialize};
+use warden_protocol::vocab::{Confirmed, Evidence, Holder, ServiceState, Verdict};
+
+/// systemd's InvocationID: 128 bits that name one run of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Invocation(pub u128);
+
+impl std::fmt::Display for Invocation {
+    /// 32 hexadecimal digits, as systemd prints it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// Names one probe or one job, so that a late answer is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Ticket(pub u64);
+
+/// Everything that can wake the machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Input {
+    /// The moment that `next_wake()` named has come (or was overtaken; an early call does nothing).
+    Timer,
+    /// systemd's view of the unit, whole, read afresh after any change.
+    Unit(UnitSeen),
+    /// systemd cannot be asked (bus gone, call timed out): what was known stays, nothing new begins.
+    UnitUnseen {
+        /// What went wrong.
+        why: String,
+    },
+    /// The main process ended (pidfd); systemd's own word follows as [`Input::Unit`].
+    ProcessEnded {
+        /// The instance that it belonged to.
+        invocation: Invocation,
+    },
+    /// A probe was answered, or ran out of time.
+    Probed(Probed),
+    /// A line of the service's log matched a pattern.
+    LogHit(LogHit),
+    /// A restart job has come to its end.
+    JobEnded {
+        /// The restart it belongs to.
+        ticket: Ticket,
+        /// How it ended.
+        result: JobResult,
+    },
+    /// What a coordinator says of this service's traffic; `None`: no coordinator is connected.
+    Traffic(Option<TrafficSeen>),
+}
+
+/// systemd's `ActiveState`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "systemd's own words: org.freedesktop.systemd1(5)")]
+pub enum ActiveState {
+    Active,
+    Reloading,
+    Inactive,
+    Failed,
+    Activating,
+    Deactivating,
+    Maintenance,
+    Refreshing,
+}
+
+/// systemd's `Restart=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "systemd's own words: systemd.service(5)")]
+pub enum RestartSetting {
+    No,
+    OnSuccess,
+    OnFailure,
+    OnAbnormal,
+    OnAbort,
+    OnWatchdog,
+    Always,
+}
+
+/// One consistent reading of a unit's properties.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitSeen {
+    /// False when systemd has not found it, or it is masked: `LoadState` other than `loaded`.
+    pub loaded: bool,
+    /// `ActiveState`.
+    pub active: ActiveState,
+    /// `SubState`, in systemd's words: `running`, `auto-restart`, `dead`, …
+    pub sub: String,
+    /// `Result`, in systemd's words: `success`, `exit-code`, `start-limit-hit`, …
+    pub result: String,
+    /// `InvocationID`, while there is one.
+    pub invocation: Option<Invocation>,
+    /// `MainPID`, 0 without a main process.
+    pub main_pid: u32,
+    /// `ExecMainStartTimestampMonotonic`, while there is a main process.
+    pub started: Option<Moment>,
+    /// `Restart=`.
+    pub restart: RestartSetting,
+    /// True while a job for the unit is queued or runs (`Job` is not 0).
+    pub job: bool,
+}
+
+/// The outcome of one probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probed {
+    /// The probe asked for by [`Effect::Probe`].
+    pub ticket: Ticket,
+    /// The instance that was running when it was asked for.
+    pub invocation: Invocation,
+    /// What it says.
+    pub verdict: Verdict,
+    /// True when the answer matched the probe's `fatal`: with [`Verdict::Bad`] only.
+    pub fatal: bool,
+    /// In words: `500 "I feel bad."`, `timed out after 2 s`.
+    pub text: String,
+    /// How long it took, in microseconds.
+    pub usec: u64,
+}
+
+/// A matching log line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogHit {
+    /// `_SYSTEMD_INVOCATION_ID` of the record.
+    pub invocation: Invocation,
+    /// The pattern's name in the configuration.
+    pub pattern: String,
+    /// What the pattern means.
+    pub means: Means,
+    /// The line, cut to a printable length.
+    pub line: String,
+    /// When journald received it.
+    pub at: Moment,
+}
+
+/// What a log pattern means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Means {
+    /// Fatal evidence: out at once, a restart once a probe confirms it.
+    Fatal,
+    /// Suspect evidence: counts as one failed probe.
+    Suspect,
+    /// The service says that it is well again: an open suspicion is dropped.
+    Recovered,
+}
+
+/// How a restart job ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobResult {
+    /// systemd answered the call and the job ended as `done`.
+    Done,
+    /// The job ended otherwise: `failed`, `canceled`, `timeout`, `dependency`, `skipped`.
+    Ended(String),
+    /// systemd refused the call (access denied, no such unit): no job exists.
+    Refused(String),
+    /// No answer in time, or the bus went away: the unit may or may not be restarting; its state will tell.
+    Lost(String),
+}
+
+/// What a coordinator says of this service's traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrafficSeen {
+    /// What HAProxy is seen to do.
+    pub confirmed: Confirmed,
+    /// Who decided it.
+    pub by: Holder,
+}
+
+/// Why a probe is sent; decides nothing but its wording and its metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// During the warm-up, where only a good answer counts.
+    Warmup,
+    /// To prove that it is fit.
+    Proving,
+    /// The steady beat.
+    Steady,
+    /// After a first failure.
+    InDoubt,
+    /// To confirm a fatal log line.
+    Confirming,
+}
+
+/// What the machine wants done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Effect {
+    /// Send one probe now; the outcome comes back as [`Input::Probed`]. At most one is outstanding.
+    Probe {
+        /// To come back with the outcome.
+        ticket: Ticket,
+        /// To come back with the outcome.
+        invocation: Invocation,
+        /// Why.
+        purpose: Purpose,
+    },
+    /// Restart the unit by a systemd job and follow it to its end; comes back as [`Input::JobEnded`].
+    /// At most one is outstanding.
+    Restart {
+        /// To come back with the outcome.
+        ticket: Ticket,
+        /// `reset-failed` first: systemd's start limit stands in the way.
+        reset_failed: bool,
+        /// The incident that this belongs to.
+        incident: String,
+        /// What led to it.
+        cause: Reason,
+    },
+    /// The state changed: publish it everywhere, at once.
+    Changed {
+        /// From here.
+        from: ServiceState,
+        /// To there.
+        to: ServiceState,
+        /// Why.
+        because: Reason,
+        /// The weight of the evidence, when there is any.
+        evidence: Option<Evidence>,
+        /// The incident that is open after the change.
+        incident: Option<String>,
+    },
+    /// A fatal log line was not confirmed by any probe: counted and said.
+    Dismissed {
+        /// The line and what the probes said.
+        because: Reason,
+    },
+    /// An input that makes no sense here: counted and logged, never an assertion.
+    Anomaly {
+        /// What came, and in which state.
+        what: String,
+    },
+}

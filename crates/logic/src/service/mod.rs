@@ -1,0 +1,4 @@
+//! The machine that judges one supervised service.
+
+pub mod input;
+pub mod policy;

@@ -1,0 +1,42 @@
+//! The body of every answer that is not a success.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a request was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What kind of refusal; the HTTP status follows from it.
+    pub code: ErrorCode,
+    /// One sentence: what is wrong and what to do.
+    pub message: String,
+}
+
+/// Kinds of refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorCode {
+    /// The message could not be read, or contradicts its path.
+    BadRequest,
+    /// The caller may not do that.
+    Forbidden,
+    /// There is no such thing.
+    NotFound,
+    /// An older report than the one held: its order says that it was overtaken.
+    Stale,
+    /// The program cannot answer now; the same call may work later.
+    Unavailable,
+}
+
+impl ErrorCode {
+    /// The HTTP status for this refusal.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Forbidden => 403,
+            Self::NotFound => 404,
+            Self::Stale => 409,
+            Self::Unavailable => 503,
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! `GET /v1/fleet` on the coordinator's admin socket: the document behind `agentctl fleet status`.
+
+use super::Reason;
+use super::report::TrafficStatus;
+use crate::vocab::ServiceState;
+use serde::{Deserialize, Serialize};
+
+/// Everything a coordinator knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FleetStatus {
+    /// [`super::VERSION`].
+    pub v: u32,
+    /// The balancer's host name.
+    pub balancer: String,
+    /// The coordinator's version.
+    pub version: String,
+    /// How long the coordinator has been running, in milliseconds.
+    pub uptime_ms: u64,
+    /// As in [`super::report::Directives::revision`].
+    pub revision: u64,
+    /// HAProxy as seen through its runtime socket.
+    pub haproxy: HaproxyStatus,
+    /// One for every backend that HAProxy has and an agent or the configuration names.
+    pub backends: Vec<BackendStatus>,
+    /// Reports that match no server, each with what is missing.
+    pub unmatched: Vec<Unmatched>,
+}
+
+/// HAProxy as seen through its runtime socket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HaproxyStatus {
+    /// The socket's path.
+    pub socket: String,
+    /// True while it answers.
+    pub connected: bool,
+    /// The version it tells.
+    pub version: Option<String>,
+    /// The worker's process id.
+    pub pid: Option<u32>,
+    /// Times that a new HAProxy process was found and everything was asserted again.
+    pub resyncs: u64,
+    /// What went wrong last, while it does not answer.
+    pub error: Option<String>,
+}
+
+/// One backend.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackendStatus {
+    /// HAProxy's name for it.
+    pub name: String,
+    /// Never take out the last this many servers.
+    pub min_in_traffic: u32,
+    /// Servers that HAProxy sends traffic to.
+    pub in_traffic: u32,
+    /// True while the floor keeps a server in that its agent wants out.
+    pub floor_holds: bool,
+    /// Its servers, in HAProxy's order.
+    pub servers: Vec<ServerStatus>,
+}
+
+/// One server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServerStatus {
+    /// HAProxy's name for it.
+    pub name: String,
+    /// `host:port`.
+    pub address: String,
+    /// The node whose agent speaks for it, if one does.
+    pub node: Option<String>,
+    /// True when that agent has not reported for longer than its lease.
+    pub lost: bool,
+    /// Milliseconds since that agent's last report.
+    pub last_report_ms_ago: Option<u64>,
+    /// What the agent says.
+    pub state: Option<ServiceState>,
+    /// For how long, in milliseconds.
+    pub since_ms: Option<u64>,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// The incident that is open.
+    pub incident: Option<String>,
+    /// Age of the service's main process, in milliseconds.
+    pub age_ms: Option<u64>,
+    /// Its traffic.
+    pub traffic: TrafficStatus,
+    /// Requests a second, over the last few seconds.
+    pub requests_per_second: Option<f64>,
+    /// Server errors (5xx), connection errors and retries a second, over the last few seconds.
+    pub errors_per_second: Option<f64>,
+}
+
+/// A report that matches no server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unmatched {
+    /// The node that sent it.
+    pub node: String,
+    /// The unit.
+    pub unit: String,
+    /// The backend it names.
+    pub backend: String,
+    /// What is missing, and what to do about it.
+    pub why: String,
+}

@@ -1,0 +1,123 @@
+//! `PUT /v1/nodes/{node}/report`: what an agent says of its services, and the directives in the answer.
+//!
+//! A report is a full snapshot: the latest wins, losing one costs a heartbeat. It is sent at once on every
+//! change and as a heartbeat between changes. `seq` orders reports within one (`boot_id`, `agent_epoch`) only.
+
+use super::Reason;
+use crate::vocab::{Confirmed, Evidence, Holder, RestartWish, ServiceState, Traffic, Verdict};
+use serde::{Deserialize, Serialize};
+
+/// A node's full snapshot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`super::VERSION`].
+    pub v: u32,
+    /// The node's name; the same as in the path.
+    pub node: String,
+    /// The kernel's boot id, so that a reboot is recognised.
+    pub boot_id: String,
+    /// Grows with every start of the agent within a boot: microseconds of the boot clock at its start.
+    pub agent_epoch: u64,
+    /// Grows with every report of this epoch.
+    pub seq: u64,
+    /// The agent's version.
+    #[serde(default)]
+    pub agent_version: String,
+    /// Every supervised service.
+    pub services: Vec<ServiceReport>,
+}
+
+/// One service of the node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceReport {
+    /// systemd's unit name.
+    pub unit: String,
+    /// HAProxy's backend that carries it.
+    pub backend: String,
+    /// `host:port` as HAProxy knows the server; empty: the coordinator goes by the node's name.
+    #[serde(default)]
+    pub address: String,
+    /// Where it stands.
+    pub state: ServiceState,
+    /// For how long, in milliseconds.
+    pub since_ms: u64,
+    /// systemd's InvocationID of the instance judged, in hexadecimal; empty when nothing runs.
+    #[serde(default)]
+    pub invocation: String,
+    /// Milliseconds since the main process started, when there is one.
+    #[serde(default)]
+    pub started_ms_ago: Option<u64>,
+    /// Why it stands there.
+    pub reason: Reason,
+    /// The weight of the evidence behind it, when there is any.
+    #[serde(default)]
+    pub evidence: Option<Evidence>,
+    /// The incident that this belongs to.
+    #[serde(default)]
+    pub incident: Option<String>,
+    /// What the agent asks for.
+    pub wants: Wants,
+    /// The last probe's outcome.
+    #[serde(default)]
+    pub last_probe: Option<LastProbe>,
+}
+
+/// What an agent asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wants {
+    /// The traffic it should have.
+    pub traffic: Traffic,
+    /// Whether it is about to restart, and on whose authority.
+    pub restart: RestartWish,
+}
+
+/// One probe's outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastProbe {
+    /// How long the answer took, in microseconds.
+    pub usec: u64,
+    /// What it said.
+    pub verdict: Verdict,
+}
+
+/// The answer to a report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Directives {
+    /// [`super::VERSION`].
+    pub v: u32,
+    /// Grows whenever the coordinator's view changes; for people who compare two answers.
+    pub revision: u64,
+    /// How long the agent may wait until its next heartbeat, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// One for every reported service that the coordinator could match to a server.
+    pub services: Vec<Directive>,
+}
+
+/// What the balancer does with one service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Directive {
+    /// The unit, as reported.
+    pub unit: String,
+    /// Its traffic.
+    pub traffic: TrafficStatus,
+}
+
+/// A server's traffic as the coordinator wants it and as HAProxy confirms it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrafficStatus {
+    /// What the plan asks for.
+    pub wanted: Traffic,
+    /// What HAProxy was seen to do after the plan was applied.
+    pub confirmed: Confirmed,
+    /// Who decided it.
+    pub by: Holder,
+    /// The balancer's host name.
+    #[serde(default)]
+    pub balancer: String,
+    /// HAProxy's view in its own words, for people: `UP`, `DOWN (agent)`, `MAINT`, …
+    #[serde(default)]
+    pub server_status: String,
+    /// Effective and configured weight.
+    #[serde(default)]
+    pub weight: Option<(u32, u32)>,
+}
