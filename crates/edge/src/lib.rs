@@ -1,1 +1,17 @@
-//! .
+//! Input and output that both programs share and that knows no domain word.
+//!
+//! In reading order: [`config`], drop-in TOML with every fault at once; [`clock`], the only reader of clocks and of
+//! chance; [`logging`], journald without ever blocking; [`notify`], systemd's notification socket; [`signals`];
+//! [`serve`], bounded HTTP servers; [`descriptor`], descriptors that came as numbers; [`unix_http`], one request over a Unix socket; [`chain`], how errors are printed.
+//!
+//! Left to others: what any of it is about. If a sentence here needs the word of a supervised thing, it is in the wrong crate.
+
+pub mod chain;
+pub mod clock;
+pub mod config;
+pub mod descriptor;
+pub mod logging;
+pub mod notify;
+pub mod serve;
+pub mod signals;
+pub mod unix_http;

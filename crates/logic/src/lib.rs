@@ -8,6 +8,8 @@
 //! [`service`], the machine that judges one supervised service (the agent's); [`fleet`], what reports mean for
 //! the servers of a backend (the coordinator's).
 
+#![warn(clippy::wildcard_enum_match_arm, reason = "a new state or input must be thought about in each place")]
+
 pub mod moment;
 pub mod reason;
 pub mod service;
