@@ -1,0 +1,142 @@
+//! What can be done to a machine.
+//!
+//! Guarantees: when a call returns, the fault is in effect. Signals go through the
+//! machine's own systemd, so they hit the unit's main process of this moment.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+
+use crate::command::{SHORT, run};
+use crate::lab::Lab;
+use crate::net::{self, INTERFACE, SWITCH};
+use crate::node::Node;
+use crate::{cgroup, lock::Lock, machine, paths};
+
+/// A bad line to a machine. Each direction gets it, so a round trip has twice the delay.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
+pub struct BadLine {
+    /// How late every packet is, as in `20ms`
+    #[arg(long)]
+    pub delay: Option<String>,
+    /// How much the delay varies, as in `5ms`; needs --delay
+    #[arg(long, requires = "delay")]
+    pub jitter: Option<String>,
+    /// How many packets are lost, as in `5%`
+    #[arg(long)]
+    pub loss: Option<String>,
+    /// How much gets through, as in `1mbit`
+    #[arg(long)]
+    pub rate: Option<String>,
+}
+
+impl BadLine {
+    /// netem's own words for it.
+    fn words(&self) -> Vec<&str> {
+        let mut words = Vec::new();
+        if let Some(delay) = &self.delay {
+            words.extend(["delay", delay.as_str()]);
+            words.extend(self.jitter.as_deref());
+        }
+        for (name, value) in [("loss", &self.loss), ("rate", &self.rate)] {
+            if let Some(value) = value {
+                words.extend([name, value.as_str()]);
+            }
+        }
+        words
+    }
+}
+
+impl Node {
+    /// Plugs the network cable in, or pulls it at the switch.
+    pub fn link(&self, up: bool) -> Result<()> {
+        net::set_link(self.name(), up)
+    }
+
+    /// Makes the line to the machine bad, or good again with `None`.
+    pub fn netem(&self, line: Option<&BadLine>) -> Result<()> {
+        for (namespace, interface) in [(SWITCH, self.name()), (self.name(), INTERFACE)] {
+            let mut command = net::command_in(namespace, "tc");
+            match line {
+                Some(line) => {
+                    if line.words().is_empty() {
+                        bail!("say what is bad about the line: --delay, --loss or --rate, or `off`");
+                    }
+                    command.args(["qdisc", "replace", "dev", interface, "root", "netem"]).args(line.words());
+                    tc(&mut command)?;
+                }
+                None if shaped(namespace, interface)? => {
+                    tc(command.args(["qdisc", "del", "dev", interface, "root"]))?;
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a signal to the main process of a unit.
+    pub fn signal(&self, unit: &str, signal: &str) -> Result<()> {
+        self.run(&["systemctl", "kill", &format!("--signal={signal}"), "--kill-who=main", "--", unit])?;
+        Ok(())
+    }
+
+    /// Stops the main process of a unit in its tracks (SIGSTOP).
+    pub fn pause(&self, unit: &str) -> Result<()> {
+        self.signal(unit, "STOP")
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self, unit: &str) -> Result<()> {
+        self.signal(unit, "CONT")
+    }
+
+    /// Kills the main process of a unit (SIGKILL).
+    pub fn kill(&self, unit: &str) -> Result<()> {
+        self.signal(unit, "KILL")
+    }
+
+    /// Cuts the power: the machine falls silent first, then every process of it is killed.
+    pub fn poweroff(&self) -> Result<()> {
+        let _lock = Lock::take(&paths::lock())?;
+        net::set_link(self.name(), false)?;
+        cgroup::kill(self.name())
+    }
+
+    /// Boots the machine, if it is off, and waits until it is up.
+    pub fn boot(&self) -> Result<()> {
+        let _lock = Lock::take(&paths::lock())?;
+        let lab = Lab::open()?;
+        if !cgroup::is_populated(self.name()) {
+            machine::furnish(self.machine(), &lab.machines())?;
+            machine::start(self.machine())?;
+        }
+        self.wait_up()
+    }
+}
+
+fn shaped(namespace: &str, interface: &str) -> Result<bool> {
+    let text = run(net::command_in(namespace, "tc").args(["qdisc", "show", "dev", interface, "root"]), None, SHORT)?;
+    Ok(text.contains("netem"))
+}
+
+fn tc(command: &mut Command) -> Result<()> {
+    match run(command, None, SHORT) {
+        Err(error) if format!("{error:#}").contains("qdisc kind is unknown") => {
+            Err(error).context("this computer's kernel has no netem (CONFIG_NET_SCH_NETEM): a bad line cannot be had here")
+        }
+        result => result.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_line_is_said_in_netems_words() {
+        let line = BadLine { delay: Some("20ms".into()), jitter: Some("5ms".into()), loss: Some("5%".into()), rate: None };
+        assert_eq!(line.words(), ["delay", "20ms", "5ms", "loss", "5%"]);
+        assert!(BadLine::default().words().is_empty());
+    }
+}
