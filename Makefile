@@ -1,0 +1,101 @@
+# The only command surface. `make` alone prints what there is.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+NODES   ?= 2
+SCALE   ?= 1
+SUITE   ?= trixie
+RELEASE := target/release
+LAB     := $(RELEASE)/warden-lab
+VENV    := .venv
+ANSIBLE := $(VENV)/bin/ansible-playbook
+export WARDEN_LAB := $(abspath $(LAB))
+
+# What the stand needs of this computer beside Rust. `make deploy` and `make test` install what is missing.
+PACKAGES      := python3-venv build-essential
+TEST_PACKAGES := postgresql haproxy dbus-daemon systemd curl
+
+.PHONY: help
+help: ## print this
+	@echo "Warden keeps a fragile service alive. Commands:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo "Variables: NODES=$(NODES) (bingo nodes)  SCALE=$(SCALE) (share of the database, 0.01 for the impatient)  SUITE=$(SUITE)"
+
+# ---------------------------------------------------------------- the stand
+
+.PHONY: deploy
+deploy: need-root need-cargo need-packages ## build everything and bring up the Bingo stand on this computer
+	@tests/deploy.sh "$(NODES)" "$(SCALE)" "$(SUITE)"
+
+.PHONY: status
+status: need-root ## the fleet as the balancer sees it
+	@$(LAB) exec lb-1 -- agentctl fleet status
+
+.PHONY: clean
+clean: need-root need-cargo ## take the stand down; nothing of it is left but the cache
+	@if [ -x $(LAB) ]; then $(LAB) down; else cargo run -q --release -p warden-lab -- down; fi
+
+.PHONY: distclean
+distclean: need-root need-cargo ## clean, and remove the lab's cache and all that was built
+	@if [ -x $(LAB) ]; then $(LAB) down --cache; else cargo run -q --release -p warden-lab -- down --cache; fi
+	@rm -rf target $(VENV)
+
+# ---------------------------------------------------------------- proof
+
+.PHONY: test
+test: need-root need-cargo need-packages need-test-packages need-nextest ## everything there is, lab included, with a summary
+	@tests/run.sh all
+
+.PHONY: test-fast
+test-fast: need-root need-cargo need-packages need-test-packages need-nextest ## everything that needs no lab
+	@tests/run.sh fast
+
+.PHONY: bench
+bench: need-root need-cargo ## figures, on the running stand (make deploy first)
+	@cargo run -q --release -p warden-bench
+
+.PHONY: lint
+lint: need-cargo $(VENV)/.ready ## format, clippy, ansible-lint
+	@cargo fmt --all --check
+	@cargo clippy --workspace --all-targets --locked -- -D warnings
+	@cd ansible && ../$(VENV)/bin/ansible-lint --offline --profile production
+
+.PHONY: fmt
+fmt: need-cargo ## format the sources
+	@cargo fmt --all
+
+.PHONY: deny
+deny: need-cargo ## licences, sources, bans and advisories by cargo-deny (make test holds all but the advisories)
+	@cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+	@cargo deny check
+
+# ---------------------------------------------------------------- what the above needs
+
+.PHONY: need-root
+need-root:
+	@[ "$$(id -u)" = 0 ] || { echo "This needs root, because it boots machines and makes network namespaces: run it again with sudo." >&2; exit 1; }
+
+.PHONY: need-cargo
+need-cargo:
+	@command -v cargo >/dev/null || { echo "This needs a Rust toolchain ($$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer): install it with rustup, then run this again." >&2; exit 1; }
+
+.PHONY: need-packages
+need-packages:
+	@tests/packages.sh $(PACKAGES)
+
+.PHONY: need-test-packages
+need-test-packages:
+	@tests/packages.sh $(TEST_PACKAGES)
+
+.PHONY: need-nextest
+need-nextest:
+	@cargo nextest --version >/dev/null 2>&1 || { echo "installing cargo-nextest (a few minutes, once)"; cargo install --locked cargo-nextest; }
+
+$(VENV)/.ready: ansible/requirements.txt
+	@echo "installing Ansible into $(VENV)"
+	@python3 -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r ansible/requirements.txt
+	@touch $@

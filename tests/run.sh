@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Runs the tests and prints a summary with counts. Called by the Makefile: run.sh all|fast.
+# Every step runs, also after one has failed; the exit code tells whether all passed.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+what=$1
+lab=target/release/warden-lab
+logs=target/test-logs
+mkdir -p "$logs"
+begin=$SECONDS
+names=() results=() passed=0 failed=0
+
+step() { # NAME COMMAND…: runs it, shows its output, remembers how it went
+    local name=$1 started=$SECONDS log="$logs/${1// /-}.log" code=0
+    shift
+    echo
+    echo "==> $name"
+    "$@" 2>&1 | tee "$log" || true
+    code=${PIPESTATUS[0]}
+    local took=$((SECONDS - started)) count
+    # nextest's closing line counts tests; any other step is one check.
+    count=$(sed 's/\x1b\[[0-9;]*m//g' "$log" | sed -nE 's/.*Summary \[[^]]*\] +([0-9]+)(\/[0-9]+)? tests? run: ([0-9]+) passed.*/\1 \3/p' | tail -n 1)
+    if [ -n "$count" ]; then
+        read -r ran ok <<<"$count"
+    else
+        ran=1 ok=$((code == 0 ? 1 : 0))
+    fi
+    passed=$((passed + ok))
+    failed=$((failed + ran - ok))
+    if [ "$code" != 0 ] && [ "$ran" = "$ok" ]; then failed=$((failed + 1)); fi
+    names+=("$name")
+    results+=("$([ "$code" = 0 ] && echo ok || echo FAILED) $ok/$ran in $took s")
+    return "$code"
+}
+
+lint_roles() { (cd ansible && ../.venv/bin/ansible-lint --offline --profile production); }
+
+step "format" cargo fmt --all --check
+step "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+step "unit and property tests" cargo nextest run --workspace --locked
+make --no-print-directory .venv/.ready && step "ansible-lint" lint_roles
+if [ "$what" = all ]; then
+    # Scenarios want a stand of their own, small and quick: what was up before is taken down.
+    if step "stand" env DEPLOY_VARS="-e @../tests/scenarios/stand.yml" tests/stand.sh; then
+        step "second run changes nothing" tests/unchanged.sh
+        step "scenarios" cargo nextest run --workspace --locked --profile lab
+    else
+        failed=$((failed + 1))
+    fi
+    step "take down" "$lab" down
+fi
+
+echo
+echo "Summary after $((SECONDS - begin)) s"
+for index in "${!names[@]}"; do printf '  %-30s %s\n' "${names[$index]}" "${results[$index]}"; done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
