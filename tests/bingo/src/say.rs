@@ -21,7 +21,7 @@ pub(crate) fn error(text: &str) {
 ///
 /// Done by hand because Rust's own panic has another text and, with `panic = "abort"`, another end (a signal).
 pub(crate) fn go_panic(message: &str, place: &str) -> ! {
-    error(&format!("panic: {message}\n\ngoroutine 1 [running]:\n{place}\nexit status 2"));
+    error(&format!("panic: {message}\n\ngoroutine 1 [running]:\n{place}"));
     exit(2)
 }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::say;
 
 /// In a log.
-const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Duration = Duration::from_secs(2);
 /// On a terminal.
 const EVERY_ON_TERMINAL: Duration = Duration::from_millis(200);
 
