@@ -10,6 +10,7 @@
 
 #![warn(clippy::wildcard_enum_match_arm, reason = "a new state or input must be thought about in each place")]
 
+pub mod fleet;
 pub mod moment;
 pub mod reason;
 pub mod service;

@@ -1,0 +1,178 @@
+//! What is wanted of every server now: reports against marks, memory and the floor.
+//!
+//! In order of rank: a person's mark, a lever that is missing, an orphan's release, what the agent asks for, what was decided before.
+//! The floor comes last and only ever turns *out* into staying in.
+
+use super::Policy;
+use super::ledger::{Because, Ledger, Verdict};
+use super::matching::Matches;
+use super::observed::{Mark, Observed, Server, ServerId};
+use super::roster::Roster;
+use crate::moment::{Moment, Span};
+use std::collections::BTreeMap;
+use std::fmt;
+use warden_protocol::v1::report::ServiceReport;
+use warden_protocol::vocab::{Evidence, Traffic};
+
+/// What is wanted of one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The server.
+    pub id: ServerId,
+    /// What the plan shall reach.
+    pub want: Want,
+    /// What stands in the way, or is out of the ordinary.
+    pub note: Option<Note>,
+}
+
+/// What the plan shall reach for one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// In rotation, as far as HAProxy's own check agrees.
+    In,
+    /// Out of rotation.
+    Out(Because),
+    /// Hands off.
+    Leave,
+}
+
+/// Why a server does not simply get what its agent asks for. Each has a stable label and a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Note {
+    /// The agent wants it out; without it the backend would fall below its floor.
+    Floor {
+        /// The floor.
+        min: u32,
+        /// Other servers that take traffic.
+        others: u32,
+    },
+    /// A person's mark.
+    Operator(Mark),
+    /// The agent speaks, and HAProxy does not ask the coordinator about this server.
+    NoLever {
+        /// The port that should be asked.
+        agent_port: u16,
+    },
+    /// It was out, nobody spoke for it, its check passed all that time: put back.
+    Orphan {
+        /// For how long nobody spoke.
+        silent: Span,
+    },
+}
+
+impl Note {
+    /// The stable word in the journal and in metrics.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Floor { .. } => "floor_holds",
+            Self::Operator(_) => "operator",
+            Self::NoLever { .. } => "no_lever",
+            Self::Orphan { .. } => "orphaned_verdict",
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Floor { min, others } => {
+                write!(f, "its agent wants it out; it stays in, because {others} other servers take traffic and min_in_traffic is {min}")
+            }
+            Self::Operator(mark) => write!(f, "held by operator: `{}` was set on it in HAProxy", mark.as_str()),
+            Self::NoLever { agent_port } => write!(
+                f,
+                "HAProxy does not ask the coordinator about it: give the server `agent-check agent-addr 127.0.0.1 agent-port {agent_port} agent-inter 200ms agent-send \"BACKEND/SERVER\\n\"`"
+            ),
+            Self::Orphan { silent } => {
+                write!(f, "put back: no agent has spoken for it for {silent}, and HAProxy's own check passed all that time")
+            }
+        }
+    }
+}
+
+/// Judges every server, in HAProxy's order.
+#[must_use]
+pub fn judge(now: Moment, policy: &Policy, observed: &Observed, roster: &Roster, matches: &Matches, ledger: &Ledger) -> Vec<Judgement> {
+    let mut judgements = Vec::with_capacity(observed.servers.len());
+    for (name, servers) in observed.backends() {
+        let wishes: Vec<Wish<'_>> = servers.iter().map(|server| wish(now, policy, server, roster, matches, ledger)).collect();
+        judgements.extend(under_the_floor(policy.backend(name).min_in_traffic, wishes, ledger));
+    }
+    judgements
+}
+
+/// What is wanted of one server before the floor is asked.
+struct Wish<'a> {
+    server: &'a Server,
+    want: Want,
+    note: Option<Note>,
+    fatal: bool,
+}
+
+fn wish<'a>(now: Moment, policy: &Policy, server: &'a Server, roster: &Roster, matches: &Matches, ledger: &Ledger) -> Wish<'a> {
+    let said = said(now, policy, server, roster, matches);
+    let wish = |want, note| Wish { server, want, note, fatal: said.is_some_and(|service| service.evidence == Some(Evidence::Fatal)) };
+    if let Some(mark) = server.mark() {
+        return wish(Want::Leave, Some(Note::Operator(mark)));
+    }
+    if !server.asks(policy.agent_port) {
+        let missed = said.map(|_| Note::NoLever { agent_port: policy.agent_port });
+        return wish(Want::Leave, missed);
+    }
+    match said.map(|service| (service.wants.traffic, service)) {
+        Some((Traffic::In, _)) => return wish(Want::In, None),
+        Some((Traffic::Out, service)) => {
+            let because = Because { reason: service.reason.clone(), incident: service.incident.clone() };
+            return wish(Want::Out(because), None);
+        }
+        Some((Traffic::Keep, _)) | None => {}
+    }
+    let Some(entry) = ledger.entry(&server.id) else { return wish(Want::Leave, None) };
+    if entry.orphaned(now, policy.orphan_after, server) {
+        return wish(Want::In, Some(Note::Orphan { silent: now.since(entry.spoken_for) }));
+    }
+    match &entry.verdict {
+        Some(Verdict::In) => wish(Want::In, None),
+        Some(Verdict::Out(because)) => wish(Want::Out(because.clone()), None),
+        None => wish(Want::Leave, None),
+    }
+}
+
+/// What an agent whose word still counts says of this server.
+fn said<'a>(now: Moment, policy: &Policy, server: &Server, roster: &'a Roster, matches: &Matches) -> Option<&'a ServiceReport> {
+    let claim = matches.claims.get(&server.id)?;
+    let node = roster.node(&claim.node).filter(|node| node.fresh(now, policy.lease))?;
+    node.services.get(claim.service)
+}
+
+/// Grants *out* to as many servers of one backend as the floor allows.
+///
+/// A server counts while HAProxy sends traffic to it and nothing of ours is about to end that. One that takes no traffic
+/// anyway is no loss, but it is not locked out either while the rest is below the floor: whichever the check
+/// lets in first may serve. Who goes first: whoever is out already, then fatal evidence, then HAProxy's order.
+fn under_the_floor(min: u32, wishes: Vec<Wish<'_>>, ledger: &Ledger) -> Vec<Judgement> {
+    let is_out = |wish: &Wish<'_>| matches!(ledger.verdict(&wish.server.id), Some(Verdict::Out(_)));
+    let mut asking: Vec<usize> = (0..wishes.len()).filter(|&at| matches!(wishes.get(at), Some(Wish { want: Want::Out(_), .. }))).collect();
+    asking.sort_by_key(|&at| wishes.get(at).map(|wish| (!is_out(wish), !wish.fatal)));
+    let mut in_traffic = wishes.iter().filter(|wish| wish.server.takes_traffic()).count();
+    let mut held: BTreeMap<usize, u32> = BTreeMap::new();
+    for at in asking {
+        let Some(wish) = wishes.get(at) else { continue };
+        let takes = wish.server.takes_traffic();
+        let others = in_traffic - usize::from(takes);
+        if others >= min as usize || (is_out(wish) && !takes) {
+            in_traffic = others;
+        } else {
+            held.insert(at, u32::try_from(others).unwrap_or(u32::MAX));
+        }
+    }
+    let judge = |(at, wish): (usize, Wish<'_>)| {
+        let id = wish.server.id.clone();
+        let Some(&others) = held.get(&at) else { return Judgement { id, want: wish.want, note: wish.note } };
+        // A server that nobody has judged yet and that is stopped stays exactly as it is found.
+        let want = if ledger.verdict(&id).is_none() && !wish.server.takes_traffic() { Want::Leave } else { Want::In };
+        Judgement { id, want, note: Some(Note::Floor { min, others }) }
+    };
+    wishes.into_iter().enumerate().map(judge).collect()
+}

@@ -1,0 +1,63 @@
+//! What reports mean for the servers of a backend: the coordinator's decisions.
+//!
+//! One cycle is [`observed`] + [`roster`] → [`matching`] → [`ledger`] → [`judge`] → [`plan`]: HAProxy as it is and the
+//! agents' reports come in, an ordered list of steps comes out, and whoever carries the steps out enters the
+//! result into the ledger. All of it is values; time is an argument.
+//!
+//! Guarantees, each a property under `tests/it`:
+//! - unknown changes nothing: a server that nobody speaks for stays as it is, but for an orphan that is lifted;
+//! - the floor: no step takes a backend below `min_in_traffic`, and nothing ever blocks putting a server back;
+//! - hands off: a server that carries a person's mark gets no step at all;
+//! - a plan that was carried out leaves nothing to plan, and a fresh HAProxy converges in one cycle.
+//!
+//! Left to others: HAProxy's text and sockets, the agent port, time (`coordinator/`).
+
+pub mod judge;
+pub mod ledger;
+pub mod matching;
+pub mod observed;
+pub mod plan;
+pub mod roster;
+
+use crate::moment::Span;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// What the configuration lays down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// A node that is silent for longer is lost: what it said last no longer counts.
+    pub lease: Span,
+    /// A server that was taken out and that nobody has spoken for since is put back after this long, if HAProxy's own
+    /// check passed all that time.
+    pub orphan_after: Span,
+    /// The port on loopback where the coordinator answers HAProxy's agent-check. A server that is checked
+    /// elsewhere, or nowhere, cannot be moved.
+    pub agent_port: u16,
+    /// What is laid down for single backends; every other one has the defaults.
+    pub backends: BTreeMap<String, BackendPolicy>,
+}
+
+/// What the configuration lays down for one backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendPolicy {
+    /// Never take out the last this many servers.
+    pub min_in_traffic: u32,
+    /// Server's name to node's name, where neither names nor addresses tell.
+    pub servers: BTreeMap<String, String>,
+}
+
+impl Default for BackendPolicy {
+    fn default() -> Self {
+        Self { min_in_traffic: 1, servers: BTreeMap::new() }
+    }
+}
+
+impl Policy {
+    /// What holds for the backend of this name.
+    #[must_use]
+    pub fn backend(&self, name: &str) -> &BackendPolicy {
+        static DEFAULT: LazyLock<BackendPolicy> = LazyLock::new(BackendPolicy::default);
+        self.backends.get(name).unwrap_or(&DEFAULT)
+    }
+}

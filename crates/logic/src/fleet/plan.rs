@@ -1,0 +1,113 @@
+//! From what is wanted to the steps that reach it.
+//!
+//! The lever is HAProxy's agent channel: what the agent port answers (pulled a few times a second, so it heals itself after
+//! a reload), and a push on the runtime socket so that *out* holds within microseconds. `agent up` is never pushed: it
+//! overrides a check that fails or has not run since. *Back* resets HAProxy's own check first, so that it wants its `rise` fresh passes.
+
+use super::judge::{Judgement, Want};
+use super::ledger::{Because, Ledger, Verdict};
+use super::observed::{Observed, Operation, Server, ServerId};
+
+/// One step. They are carried out in the order of the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Take it out: enter the verdict, so that the agent port says it, then push `agent down`.
+    Out {
+        /// The server.
+        id: ServerId,
+        /// Why.
+        because: Because,
+    },
+    /// Out by an older verdict, and HAProxy runs it: a new HAProxy, or a push that got lost. Push `agent down` again.
+    Assert {
+        /// The server.
+        id: ServerId,
+        /// Why.
+        because: Because,
+    },
+    /// Out for another reason than before: enter it. Nothing is pushed.
+    Reword {
+        /// The server.
+        id: ServerId,
+        /// Why, now.
+        because: Because,
+    },
+    /// Put back a server that HAProxy does not run: push `health down` where it has a check, then enter the verdict.
+    Back {
+        /// The server.
+        id: ServerId,
+        /// HAProxy checks it: let it want fresh passes. Without a check `health down` would never be lifted.
+        fresh_checks: bool,
+    },
+    /// Enter *in* for a server that HAProxy runs. Nothing is pushed: it takes traffic.
+    Vouch {
+        /// The server.
+        id: ServerId,
+    },
+}
+
+impl Step {
+    /// The server.
+    #[must_use]
+    pub const fn id(&self) -> &ServerId {
+        match self {
+            Self::Out { id, .. } | Self::Assert { id, .. } | Self::Reword { id, .. } | Self::Back { id, .. } | Self::Vouch { id } => id,
+        }
+    }
+
+    /// The verdict that holds once the step is done.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        match self {
+            Self::Out { because, .. } | Self::Assert { because, .. } | Self::Reword { because, .. } => Verdict::Out(because.clone()),
+            Self::Back { .. } | Self::Vouch { .. } => Verdict::In,
+        }
+    }
+
+    /// The stable word in the journal and in metrics.
+    #[must_use]
+    pub const fn label(&self) -> &'static str {
+        match self {
+            Self::Out { .. } => "out",
+            Self::Assert { .. } => "assert",
+            Self::Reword { .. } => "reword",
+            Self::Back { .. } => "back",
+            Self::Vouch { .. } => "vouch",
+        }
+    }
+
+    /// Outs come first: they are the ones that clients wait for.
+    const fn rank(&self) -> u8 {
+        match self {
+            Self::Out { .. } | Self::Assert { .. } => 0,
+            Self::Back { .. } | Self::Vouch { .. } => 1,
+            Self::Reword { .. } => 2,
+        }
+    }
+}
+
+/// The steps from HAProxy as it is and the verdicts as they are to what is wanted. Empty when that is reached.
+#[must_use]
+pub fn plan(observed: &Observed, ledger: &Ledger, judgements: &[Judgement]) -> Vec<Step> {
+    let wanted = observed.servers.iter().zip(judgements).filter(|(server, judgement)| server.id == judgement.id);
+    let mut steps: Vec<Step> =
+        wanted.filter_map(|(server, judgement)| step(server, ledger.verdict(&server.id), &judgement.want)).collect();
+    steps.sort_by_key(Step::rank);
+    steps
+}
+
+fn step(server: &Server, verdict: Option<&Verdict>, want: &Want) -> Option<Step> {
+    let id = server.id.clone();
+    let stopped = server.operation == Operation::Stopped;
+    match (want, verdict) {
+        (Want::Leave, _) | (Want::In, Some(Verdict::In)) => None,
+        (Want::In, Some(Verdict::Out(_)) | None) if stopped => Some(Step::Back { id, fresh_checks: server.check.enabled }),
+        (Want::In, Some(Verdict::Out(_)) | None) => Some(Step::Vouch { id }),
+        (Want::Out(because), Some(Verdict::Out(held))) => match stopped {
+            true if held == because => None,
+            true => Some(Step::Reword { id, because: because.clone() }),
+            false => Some(Step::Assert { id, because: because.clone() }),
+        },
+        (Want::Out(because), Some(Verdict::In) | None) => Some(Step::Out { id, because: because.clone() }),
+    }
+}
