@@ -1,5 +1,9 @@
 //! Why: a stable label for machines and one sentence for people, for every decision.
+//!
+//! The sentences about a service stand here and nowhere else, so that the journal, `STATUS=`, the report and `agentctl`
+//! say the same. Each is one sentence without a full stop that says what was seen.
 
+use crate::moment::Span;
 use serde::{Deserialize, Serialize};
 
 /// Why something was decided. The label is one of a closed set, so that a metric's cardinality is bounded by the type.
@@ -16,6 +20,155 @@ impl Reason {
     pub fn new(label: Label, text: impl Into<String>) -> Self {
         Self { label, text: text.into() }
     }
+}
+
+/// What is said of one service.
+#[expect(missing_docs, reason = "the sentence in each body says it")]
+impl Reason {
+    pub fn not_seen_yet() -> Self {
+        Self::new(Label::NotSeenYet, "the agent has just begun and has not seen the unit yet")
+    }
+
+    pub fn reattached(age: Span) -> Self {
+        Self::new(Label::Reattached, format!("already running for {age} when the agent began: its traffic stays as it is until probes have told"))
+    }
+
+    pub fn proven_again(good: u32) -> Self {
+        Self::new(Label::Proven, format!("proven: {} since the agent began", good_probes(good)))
+    }
+
+    pub fn unit_missing() -> Self {
+        Self::new(Label::UnitMissing, "systemd has no such unit, or it is masked")
+    }
+
+    pub fn unit_starting(sub: &str) -> Self {
+        Self::new(Label::UnitStarting, format!("systemd is starting the unit ({sub})"))
+    }
+
+    pub fn process_ended() -> Self {
+        Self::new(Label::UnitExited, "the main process ended")
+    }
+
+    pub fn unit_exited(result: &str) -> Self {
+        Self::new(Label::UnitExited, format!("the process ended and nobody asked for it (result {result}); systemd restarts it"))
+    }
+
+    pub fn unit_failed(result: &str, restart_setting: &str) -> Self {
+        Self::new(Label::UnitExited, format!("the unit failed (result {result}) and its Restart={restart_setting} leaves it there"))
+    }
+
+    pub fn ended_cleanly(restart_setting: &str) -> Self {
+        Self::new(Label::UnitExited, format!("the unit is inactive, which its Restart={restart_setting} calls a proper end"))
+    }
+
+    pub fn being_stopped() -> Self {
+        Self::new(Label::StoppedByOperator, "somebody's job is stopping the unit")
+    }
+
+    pub fn stopped_by_operator(active: &str) -> Self {
+        Self::new(Label::StoppedByOperator, format!("somebody stopped the unit: it is {active} and Restart=always would have brought it back"))
+    }
+
+    pub fn start_limit() -> Self {
+        Self::new(Label::StartLimit, "systemd gave up starting the unit (start-limit-hit)")
+    }
+
+    pub fn warmup_began(warmup: Span) -> Self {
+        Self::new(Label::WarmupBegan, format!("a new process: its warm-up takes {warmup}"))
+    }
+
+    pub fn warmup_found(age: Span, warmup: Span) -> Self {
+        Self::new(Label::WarmupBegan, format!("the process is {age} old, out of rotation, and its warm-up takes {warmup}"))
+    }
+
+    pub fn warmup_over(warmup: Span) -> Self {
+        let text = if warmup.is_zero() { "a new process without a warm-up".to_owned() } else { format!("the warm-up of {warmup} is over") };
+        Self::new(Label::WarmupOver, text)
+    }
+
+    pub fn warmup_cut_short(after: Span) -> Self {
+        Self::new(Label::WarmupOver, format!("a good probe ended the warm-up after {after}"))
+    }
+
+    pub fn proven(good: u32, warmed: Span) -> Self {
+        let after = if warmed.is_zero() { String::new() } else { format!(" after a warm-up of {warmed}") };
+        Self::new(Label::Proven, format!("proven: {}{after}", good_probes(good)))
+    }
+
+    pub fn probe_failing(what: &str, bad: u32, failures: u32) -> Self {
+        Self::new(Label::ProbeFailing, format!("{what} ({bad} of {failures} in a row)"))
+    }
+
+    pub fn probe_failed(what: &str, bad: u32) -> Self {
+        let times = if bad == 1 { String::new() } else { format!(" ({bad} in a row)") };
+        Self::new(Label::ProbeFailed, format!("{what}{times}"))
+    }
+
+    pub fn fatal_answer(answer: &str) -> Self {
+        Self::new(Label::FatalAnswer, format!("the probe's answer is fatal: {answer}"))
+    }
+
+    pub fn fatal_pattern(line: &str) -> Self {
+        Self::new(Label::FatalPattern, Self::line(line))
+    }
+
+    /// How a log line is quoted in a sentence.
+    #[must_use]
+    pub fn line(line: &str) -> String {
+        format!("journal: {line}")
+    }
+
+    /// The same, once a probe has failed too.
+    #[must_use]
+    pub fn confirmed_by(self, answer: &str) -> Self {
+        Self { text: format!("{}; a probe confirms it: {answer}", self.text), ..self }
+    }
+
+    pub fn fatal_dismissed(cause: &Self, passed: u32) -> Self {
+        let answers = if passed == 1 { "the one answer since was".to_owned() } else { format!("all {passed} answers since were") };
+        Self::new(Label::FatalDismissed, format!("no probe confirms \"{}\": {answers} not bad", cause.text))
+    }
+
+    pub fn recovered() -> Self {
+        Self::new(Label::Recovered, "the next probe was good again")
+    }
+
+    pub fn recovered_by_line(line: &str) -> Self {
+        Self::new(Label::Recovered, format!("it says so itself: {line}"))
+    }
+
+    pub fn recovered_before_restart(good: u32) -> Self {
+        Self::new(Label::Recovered, format!("{} before anything was done", good_probes(good)))
+    }
+
+    pub fn not_proven_in_time(within: Span, last_bad: Option<&str>) -> Self {
+        let last = last_bad.map_or_else(|| "no probe failed, but too few were good".to_owned(), |text| format!("the last that failed: {text}"));
+        Self::new(Label::NotProvenInTime, format!("not proven within {within} of its warm-up; {last}"))
+    }
+
+    pub fn restart_began(cause: &Self) -> Self {
+        Self::new(Label::RestartBegan, format!("restarted because of: {}", cause.text))
+    }
+
+    pub fn backing_off(delay: Span, cause: &Self) -> Self {
+        Self::new(Label::BackingOff, format!("restart in {delay} because of: {}", cause.text))
+    }
+
+    pub fn restart_failed(what: &str, delay: Span) -> Self {
+        Self::new(Label::RestartFailed, format!("{what}; next try in {delay}"))
+    }
+
+    pub fn restart_limit(restarts: u32, window: Span, trial_every: Span, cause: &Self) -> Self {
+        Self::new(Label::RestartLimit, format!("{restarts} restarts in {window} did not help; one trial every {trial_every}: {}", cause.text))
+    }
+
+    pub fn trial(cause: &Self) -> Self {
+        Self::new(Label::Trial, format!("trial restart after having given up: {}", cause.text))
+    }
+}
+
+fn good_probes(good: u32) -> String {
+    if good == 1 { "1 good probe".to_owned() } else { format!("{good} good probes") }
 }
 
 macro_rules! labels {

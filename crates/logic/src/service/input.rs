@@ -84,6 +84,22 @@ pub enum RestartSetting {
     Always,
 }
 
+impl RestartSetting {
+    /// systemd's word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::OnSuccess => "on-success",
+            Self::OnFailure => "on-failure",
+            Self::OnAbnormal => "on-abnormal",
+            Self::OnAbort => "on-abort",
+            Self::OnWatchdog => "on-watchdog",
+            Self::Always => "always",
+        }
+    }
+}
+
 /// One consistent reading of a unit's properties.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitSeen {
@@ -164,6 +180,19 @@ pub enum JobResult {
     Lost(String),
 }
 
+impl JobResult {
+    /// In a word: systemd's own where it has one.
+    #[must_use]
+    pub fn word(&self) -> &str {
+        match self {
+            Self::Done => "done",
+            Self::Ended(word) => word,
+            Self::Refused(_) => "refused",
+            Self::Lost(_) => "lost",
+        }
+    }
+}
+
 /// What a coordinator says of this service's traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrafficSeen {
@@ -192,7 +221,8 @@ pub enum Purpose {
 /// What the machine wants done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Effect {
-    /// Send one probe now; the outcome comes back as [`Input::Probed`]. At most one is outstanding.
+    /// Send one probe now; the outcome comes back as [`Input::Probed`]. It supersedes the one before, whose answer is
+    /// not waited for any more.
     Probe {
         /// To come back with the outcome.
         ticket: Ticket,

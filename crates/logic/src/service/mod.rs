@@ -1,4 +1,276 @@
 //! The machine that judges one supervised service.
+//!
+//! Told facts ([`Input`]), it answers with what it wants done ([`Effect`]). It reads no clock and rolls no dice: the moment
+//! and a random number come with every input, so a trace of inputs replays to the same effects.
+//!
+//! It guarantees, whatever comes in: at most one restart outstanding; never more restarts in the window than the policy
+//! allows, then one trial at a time; nothing from an older instance has an effect; no failing verdict counts in the
+//! warm-up; an operator's stop is never overruled; a fresh machine asks for nothing until it has evidence; a handled timer
+//! always moves on. `tests/it/service_props.rs` holds it to that.
+//!
+//! It leaves to others: when the facts arrive, what is done about the traffic (it only says what it wants), deadlines on
+//! probes and jobs (their edges answer every one of them).
+//!
+//! Two decisions that are not obvious:
+//!
+//! * **An agent that has just begun** finds a service running. It stays `unknown`, traffic as it is, until enough good
+//!   probes make it `serving` or enough bad ones `sick`. That holds for a process younger than its warm-up too (a good probe
+//!   may have ended the warm-up early, and nobody here knows), unless its traffic is confirmed to be out already: then it is
+//!   `warming`, which changes nothing either and asks for the full proof.
+//! * **A busy answer is no evidence**, so it neither counts nor resets, and while proving, the time since the answer before
+//!   does not count against `prove_within`. A service that is only ever busy stays where it is.
 
+pub mod backoff;
+mod beat;
+mod chance;
+mod incident;
 pub mod input;
+mod judge;
+mod mend;
 pub mod policy;
+mod state;
+mod unit;
+mod view;
+mod window;
+
+pub use view::{LastRestart, Next, View, Warmup};
+
+use crate::moment::Moment;
+use crate::reason::Reason;
+use beat::Beat;
+use input::{Effect, Input, Invocation, LogHit, Ticket, TrafficSeen, UnitSeen};
+use policy::Policy;
+use state::State;
+use warden_protocol::vocab::{Confirmed, Evidence, ServiceState};
+use window::Window;
+
+/// One supervised service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    policy: Policy,
+    state: State,
+    since: Moment,
+    reason: Reason,
+    evidence: Option<Evidence>,
+    incident: Option<String>,
+    /// The last reading of the unit.
+    unit: Option<UnitSeen>,
+    /// False while systemd cannot be asked: `unit` may be out of date.
+    visible: bool,
+    instance: Option<Instance>,
+    /// A main process that is known to have ended: a reading made before its end does not bring it back.
+    ended: Option<(Invocation, u32)>,
+    /// A log line of an instance that systemd has not shown yet: the journal may be faster than the bus.
+    early_hit: Option<LogHit>,
+    beat: Beat,
+    /// The restart that is outstanding.
+    job: Option<Ticket>,
+    /// Tickets given out so far.
+    tickets: u64,
+    traffic: Option<TrafficSeen>,
+    /// Since when nobody has said what HAProxy does with this service.
+    silent_since: Option<Moment>,
+    /// Restarts in a row, for the back-off.
+    row: u32,
+    /// The restart limit was reached, and it has not been healthy for long enough since.
+    gave_up: bool,
+    window: Window,
+    restarts: u64,
+    last_restart: Option<LastRestart>,
+    dismissed: u64,
+}
+
+/// One run of the unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Instance {
+    invocation: Invocation,
+    pid: u32,
+    started: Moment,
+    /// No failing verdict asked for before this counts.
+    warm_until: Moment,
+}
+
+/// One call of [`Machine::handle`]: what came with the input, and what comes out.
+struct Turn {
+    now: Moment,
+    roll: u64,
+    effects: Vec<Effect>,
+}
+
+impl Turn {
+    fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+}
+
+impl Machine {
+    /// A machine that has seen nothing yet.
+    #[must_use]
+    pub fn new(policy: Policy, now: Moment) -> Self {
+        Self {
+            window: Window::new(policy.restart.window),
+            policy,
+            state: State::Unknown { good: 0, bad: 0 },
+            since: now,
+            reason: Reason::not_seen_yet(),
+            evidence: None,
+            incident: None,
+            unit: None,
+            visible: false,
+            instance: None,
+            ended: None,
+            early_hit: None,
+            beat: Beat::default(),
+            job: None,
+            tickets: 0,
+            traffic: None,
+            silent_since: Some(now),
+            row: 0,
+            gave_up: false,
+            restarts: 0,
+            last_restart: None,
+            dismissed: 0,
+        }
+    }
+
+    /// Feeds one fact to the machine. Never blocks, never panics.
+    ///
+    /// `roll` is any random number, a fresh one for every call.
+    pub fn handle(&mut self, now: Moment, roll: u64, input: Input) -> Vec<Effect> {
+        let mut turn = Turn { now, roll, effects: Vec::new() };
+        match input {
+            Input::Timer => {}
+            Input::Unit(seen) => self.unit_seen(&mut turn, seen),
+            Input::UnitUnseen { why: _ } => self.visible = false,
+            Input::ProcessEnded { invocation } => self.process_ended(&mut turn, invocation),
+            Input::Probed(probed) => self.probed(&mut turn, &probed),
+            Input::LogHit(hit) => self.log_hit(&mut turn, hit),
+            Input::JobEnded { ticket, result } => self.job_ended(&mut turn, ticket, &result),
+            Input::Traffic(seen) => self.traffic_seen(&mut turn, seen),
+        }
+        // Each move leads to a state whose own timer lies ahead, at the latest to a restart that is outstanding: the longest
+        // chain is warm-up over, not proven in time, parked, trial. The bound is for the case that this is not true.
+        for _ in 0..8 {
+            if !self.move_on(&mut turn) {
+                break;
+            }
+        }
+        self.ask_when_due(&mut turn);
+        turn.effects
+    }
+
+    /// When [`Input::Timer`] must be handled next, if ever. Once handled, it names a later moment.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Moment> {
+        [self.next_move(), self.next_ask()].into_iter().flatten().min()
+    }
+
+    /// Does what is due by the state's own timers and gates; true when something moved.
+    fn move_on(&mut self, turn: &mut Turn) -> bool {
+        if self.next_move().is_none_or(|at| at > turn.now) {
+            return false;
+        }
+        match self.state.clone() {
+            State::Warming { .. } => self.prove(turn, Reason::warmup_over(self.policy.warmup)),
+            State::Proving(proving) => self.not_proven(turn, &proving),
+            State::Sick { trouble, doubt: Some(doubt) } => self.dismiss(turn, &trouble, &doubt),
+            State::Sick { trouble, doubt: None } => self.want_restart(turn, trouble, None),
+            State::Waiting { trouble, .. } => self.restart(turn, trouble, mend::Standing::Regular),
+            State::Parked { trouble, .. } => self.restart(turn, trouble, mend::Standing::Trial),
+            State::Restarting { .. } => self.settle(turn, mend::Patience::Over),
+            State::Unknown { .. } | State::Stopped | State::Starting | State::Serving { .. } | State::Suspect { .. } => return false,
+        }
+        true
+    }
+
+    /// When the state moves on by itself: the other half of [`Machine::move_on`].
+    fn next_move(&self) -> Option<Moment> {
+        match &self.state {
+            State::Warming { until } => Some(*until),
+            State::Proving(proving) => Some(proving.by),
+            State::Sick { doubt: Some(doubt), .. } => {
+                // A probe that is on its way has the last word.
+                (doubt.passed > 0 && self.beat.idle()).then_some(doubt.until)
+            }
+            State::Sick { trouble, doubt: None } => self.gate(trouble).opens(),
+            State::Waiting { trouble, at } | State::Parked { trouble, trial_at: at } => {
+                self.gate(trouble).opens().map(|opens| opens.max(*at))
+            }
+            State::Restarting { ended, .. } => ended.as_ref().map(|ended| ended.settle_by),
+            State::Unknown { .. } | State::Stopped | State::Starting | State::Serving { .. } | State::Suspect { .. } => None,
+        }
+    }
+
+    /// The one place where the state changes.
+    fn enter(&mut self, turn: &mut Turn, state: State, because: Reason, evidence: Option<Evidence>) {
+        let (from, to) = (self.state.label(), state.label());
+        if !state::may_become(from, to) {
+            turn.push(Effect::Anomaly { what: format!("refused to go from {from} to {to}: {}", because.text) });
+            return;
+        }
+        if state.healthy_since().is_none() {
+            self.forget_row(turn.now);
+        }
+        match to {
+            // From the first evidence to serving again; a stop by hand ends it too.
+            ServiceState::Serving | ServiceState::Stopped => self.incident = None,
+            _ if evidence.is_some() => self.open_incident(turn.roll),
+            _ => {}
+        }
+        if from != to {
+            self.since = turn.now;
+        }
+        self.state = state;
+        self.reason = because.clone();
+        self.evidence = evidence;
+        turn.push(Effect::Changed { from, to, because, evidence, incident: self.incident.clone() });
+    }
+
+    /// Having been fit for long enough, it starts with a clean sheet.
+    fn forget_row(&mut self, now: Moment) {
+        if self.state.healthy_since().is_some_and(|since| now.since(since) >= self.policy.restart.forget_after) {
+            self.row = 0;
+            self.gave_up = false;
+        }
+    }
+
+    fn open_incident(&mut self, roll: u64) {
+        if self.incident.is_none() {
+            self.incident = Some(incident::name(roll));
+        }
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.tickets += 1;
+        Ticket(self.tickets)
+    }
+
+    /// A ticket that nobody was ever given: not stale, but wrong.
+    fn never_given(&self, ticket: Ticket) -> bool {
+        ticket.0 > self.tickets || ticket.0 == 0
+    }
+
+    fn anomaly(&self, turn: &mut Turn, what: &str) {
+        turn.push(Effect::Anomaly { what: format!("{what} while {}", self.state.label()) });
+    }
+
+    fn traffic_seen(&mut self, turn: &mut Turn, seen: Option<TrafficSeen>) {
+        self.traffic = seen;
+        self.silent_since = match self.traffic_known() {
+            Some(_) => None,
+            None => self.silent_since.or(Some(turn.now)),
+        };
+        let out = seen.is_some_and(|seen| seen.confirmed == Confirmed::Out);
+        if let Some(trouble) = self.state.trouble_mut() {
+            trouble.word = seen;
+            trouble.out_since = out.then(|| trouble.out_since.unwrap_or(turn.now));
+            trouble.failed_while_out &= out;
+        }
+        self.warm_when_out(turn);
+    }
+
+    /// What HAProxy is known to do with it.
+    fn traffic_known(&self) -> Option<TrafficSeen> {
+        self.traffic.filter(|seen| seen.confirmed != Confirmed::Unknown)
+    }
+}

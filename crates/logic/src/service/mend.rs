@@ -1,0 +1,221 @@
+//! Restarts: when one may begin, how often, and what became of it.
+
+use super::input::{Effect, JobResult, Ticket};
+use super::state::{Ended, State, Trouble};
+use super::unit::After;
+use super::{LastRestart, Machine, Turn, backoff, chance};
+use crate::moment::{Moment, Span};
+use crate::reason::Reason;
+use warden_protocol::vocab::{Confirmed, Evidence, Holder};
+
+/// Fatal evidence waits so long for the word that the server is out: many round trips to a healthy coordinator, and
+/// nothing against the restart itself.
+const OUT_FIRST: Span = Span::from_millis(100);
+/// systemd shows the new instance within milliseconds after a job's end; after this long it is asked no more.
+const SETTLE: Span = Span::from_secs(2);
+const ALONE_SALT: u64 = 0x0A10_4EDE;
+
+/// Whether a restart may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    /// From then on.
+    From(Moment),
+    /// Not before something happens that is not a matter of time.
+    Shut(&'static str),
+}
+
+impl Gate {
+    pub(super) const fn opens(self) -> Option<Moment> {
+        match self {
+            Self::From(at) => Some(at),
+            Self::Shut(_) => None,
+        }
+    }
+}
+
+/// What kind of restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Within the limit.
+    Regular,
+    /// After having given up.
+    Trial,
+}
+
+/// Whether systemd still has time to show what became of the unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    Left,
+    Over,
+}
+
+impl Trouble {
+    pub(super) const fn new(now: Moment, cause: Reason, evidence: Evidence) -> Self {
+        Self {
+            cause,
+            evidence,
+            since: now,
+            good: 0,
+            word: None,
+            out_since: None,
+            failed_while_out: false,
+            alone_delay: Span::ZERO,
+        }
+    }
+}
+
+impl Machine {
+    /// Whether a restart may begin, as far as everything but its back-off goes.
+    pub(super) fn gate(&self, trouble: &Trouble) -> Gate {
+        if self.job.is_some() {
+            return Gate::Shut("its restart job to end");
+        }
+        if !self.visible {
+            return Gate::Shut("systemd to answer");
+        }
+        if self.unit.as_ref().is_some_and(|seen| seen.job) {
+            return Gate::Shut("somebody's job for the unit to end");
+        }
+        // What does not run has no traffic to lose.
+        if self.instance.is_none() {
+            return Gate::From(Moment::default());
+        }
+        match trouble.evidence {
+            Evidence::Fatal => self.fatal_gate(trouble),
+            Evidence::Suspect => self.suspect_gate(trouble),
+        }
+    }
+
+    /// Needs nobody's leave; goes out of rotation first, where somebody is there to say that it is out.
+    fn fatal_gate(&self, trouble: &Trouble) -> Gate {
+        let decided = trouble.word.is_some_and(|seen| match seen.by {
+            // As out as it will be.
+            Holder::Floor | Holder::Operator => true,
+            Holder::Haproxy | Holder::Warden => seen.confirmed == Confirmed::Out,
+        });
+        if decided || !self.policy.coordinated || self.traffic.is_none() {
+            Gate::From(Moment::default())
+        } else {
+            Gate::From(trouble.since.plus(OUT_FIRST))
+        }
+    }
+
+    /// Begins when nothing can be lost by it: out, and failing even so. Without anybody to ask: alone, after a while.
+    fn suspect_gate(&self, trouble: &Trouble) -> Gate {
+        if trouble.good > 0 {
+            return Gate::Shut("the next failing probe");
+        }
+        if !self.policy.coordinated {
+            return Gate::From(Moment::default());
+        }
+        let Some(seen) = self.traffic_known() else {
+            let silent = self.silent_since.unwrap_or(trouble.since).plus(self.policy.coordinator_silent_for);
+            return Gate::From(silent.max(trouble.since).plus(trouble.alone_delay));
+        };
+        match (seen.by, seen.confirmed) {
+            (Holder::Floor, _) => Gate::Shut("another server to take the traffic: the floor keeps this one in"),
+            (Holder::Operator, _) => Gate::Shut("the operator's mark on the server to be lifted"),
+            (Holder::Warden | Holder::Haproxy, Confirmed::Out) if trouble.failed_while_out => Gate::From(Moment::default()),
+            (Holder::Warden | Holder::Haproxy, Confirmed::Out) => Gate::Shut("a probe that fails while it is out"),
+            (Holder::Warden | Holder::Haproxy, Confirmed::In | Confirmed::Unknown) => Gate::Shut("HAProxy to confirm that it is out"),
+        }
+    }
+
+    /// Up to as long again as the silence, so that nodes which lose the coordinator together do not restart together.
+    pub(super) const fn alone_delay(&self, roll: u64) -> Span {
+        Span::from_micros(chance::below(roll, ALONE_SALT, self.policy.coordinator_silent_for.as_micros()))
+    }
+
+    /// A restart is due: now, after its back-off, or as a trial. `failed`: why the one before did not do.
+    pub(super) fn want_restart(&mut self, turn: &mut Turn, trouble: Trouble, failed: Option<String>) {
+        self.forget_row(turn.now);
+        let policy = self.policy.restart;
+        let evidence = Some(trouble.evidence);
+        let in_window = self.window.count(turn.now);
+        if self.gave_up || in_window >= policy.limit {
+            self.gave_up = true;
+            let last = self.last_restart.as_ref().map(|last| last.at);
+            let trial_at = last.map_or(turn.now, |last| last.plus(policy.trial_every));
+            let reason = Reason::restart_limit(in_window, policy.window, policy.trial_every, &trouble.cause);
+            return self.enter(turn, State::Parked { trouble, trial_at }, reason, evidence);
+        }
+        let delay = backoff::delay(&policy, self.row, turn.roll);
+        let open = self.gate(&trouble).opens().is_some_and(|at| at <= turn.now);
+        if delay.is_zero() && open {
+            return self.restart(turn, trouble, Standing::Regular);
+        }
+        let reason = match failed {
+            Some(what) => Reason::restart_failed(&what, delay),
+            None => Reason::backing_off(delay, &trouble.cause),
+        };
+        self.enter(turn, State::Waiting { trouble, at: turn.now.plus(delay) }, reason, evidence);
+    }
+
+    /// Restarts, now.
+    pub(super) fn restart(&mut self, turn: &mut Turn, trouble: Trouble, standing: Standing) {
+        let ticket = self.ticket();
+        self.job = Some(ticket);
+        self.row = self.row.saturating_add(1);
+        self.window.record(turn.now);
+        self.restarts += 1;
+        self.open_incident(turn.roll);
+        let incident = self.incident.clone().unwrap_or_default();
+        let cause = trouble.cause.clone();
+        self.last_restart = Some(LastRestart { at: turn.now, cause: cause.clone(), incident: incident.clone(), result: None });
+        let reason = match standing {
+            Standing::Regular => Reason::restart_began(&cause),
+            Standing::Trial => Reason::trial(&cause),
+        };
+        // Before the change is published: a millisecond less without a service.
+        turn.push(Effect::Restart { ticket, reset_failed: self.start_limit_hit(), incident, cause });
+        let evidence = Some(trouble.evidence);
+        self.enter(turn, State::Restarting { trouble, ended: None }, reason, evidence);
+    }
+
+    pub(super) fn job_ended(&mut self, turn: &mut Turn, ticket: Ticket, result: &JobResult) {
+        if self.job != Some(ticket) {
+            if self.never_given(ticket) {
+                self.anomaly(turn, "the end of a restart that was never sent");
+            }
+            return;
+        }
+        self.job = None;
+        if let Some(last) = &mut self.last_restart {
+            last.result = Some(result.word().to_owned());
+        }
+        // Otherwise systemd has shown what came of it already.
+        let State::Restarting { trouble, ended } = &mut self.state else { return };
+        let went_wrong = match result {
+            JobResult::Refused(why) => {
+                let (trouble, why) = (trouble.clone(), format!("systemd refused the restart: {why}"));
+                return self.want_restart(turn, trouble, Some(why));
+            }
+            // Replaced by somebody else's job: theirs to end.
+            JobResult::Ended(word) if word == "canceled" => None,
+            JobResult::Ended(word) => Some(word.clone()),
+            JobResult::Done | JobResult::Lost(_) => None,
+        };
+        *ended = Some(Ended { settle_by: turn.now.plus(SETTLE), went_wrong });
+        self.settle(turn, Patience::Left);
+    }
+
+    /// Our job has ended: what became of the unit?
+    pub(super) fn settle(&mut self, turn: &mut Turn, patience: Patience) {
+        let State::Restarting { trouble, ended: Some(ended) } = &self.state else { return };
+        let (trouble, went_wrong) = (trouble.clone(), ended.went_wrong.clone());
+        let sure = patience == Patience::Over || went_wrong.is_some();
+        match self.after_job() {
+            After::Starting => self.unit_after_job(turn, None),
+            After::Down if sure => self.unit_after_job(turn, went_wrong.as_deref()),
+            After::SameInstance if sure => {
+                let word = went_wrong.as_deref().unwrap_or("done, but the process is still the same");
+                self.want_restart(turn, trouble, Some(format!("the restart job ended as {word}")));
+            }
+            After::SameInstance | After::Down | After::Moving => {
+                if let (Patience::Over, State::Restarting { ended: Some(ended), .. }) = (patience, &mut self.state) {
+                    ended.settle_by = turn.now.plus(SETTLE);
+                }
+            }
+        }
+    }
+}

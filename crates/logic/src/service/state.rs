@@ -1,0 +1,173 @@
+//! The states of one service, what is known in each of them, and which may follow which.
+//!
+//! `held`, `leaving` and `maintenance` are words of the vocabulary that no machine enters yet.
+
+use super::input::TrafficSeen;
+use crate::moment::{Moment, Span};
+use crate::reason::Reason;
+use warden_protocol::vocab::{Evidence, ServiceState};
+
+/// Where a service stands, with what is known only there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Not seen, or seen running by an agent that has just begun: verdicts are being collected, traffic stays as it is.
+    Unknown { good: u32, bad: u32 },
+    Stopped,
+    Starting,
+    Warming { until: Moment },
+    Proving(Proving),
+    Serving { healthy_since: Moment },
+    Suspect { healthy_since: Moment, bad: u32 },
+    /// `doubt`: a fatal log line that no probe has confirmed yet.
+    Sick { trouble: Trouble, doubt: Option<Doubt> },
+    /// `ended`: the job has come to its end, but systemd has not shown a new instance yet.
+    Restarting { trouble: Trouble, ended: Option<Ended> },
+    Waiting { trouble: Trouble, at: Moment },
+    Parked { trouble: Trouble, trial_at: Moment },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Proving {
+    /// Not proven by then is sick.
+    pub(super) by: Moment,
+    /// The last answer of any kind, or the begin: what a busy answer moves `by` by.
+    pub(super) last_answer: Moment,
+    /// Good verdicts in a row.
+    pub(super) good: u32,
+    /// What the last bad verdict said.
+    pub(super) last_bad: Option<String>,
+}
+
+/// What is wrong, and what has been learnt since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub(super) cause: Reason,
+    pub(super) evidence: Evidence,
+    /// Since when: the first report could go out then.
+    pub(super) since: Moment,
+    /// Good verdicts in a row since.
+    pub(super) good: u32,
+    /// The coordinator's last word that came after `since`.
+    pub(super) word: Option<TrafficSeen>,
+    /// HAProxy has been confirmed to send it nothing since then.
+    pub(super) out_since: Option<Moment>,
+    /// A probe that was asked while it was out has failed.
+    pub(super) failed_while_out: bool,
+    /// The random delay before acting alone.
+    pub(super) alone_delay: Span,
+}
+
+/// A fatal log line waits for a probe to confirm it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Doubt {
+    /// When no probe has failed by then, the line is dismissed.
+    pub(super) until: Moment,
+    /// Answers since the line that were not bad.
+    pub(super) passed: u32,
+    /// Where it goes when the line is dismissed.
+    pub(super) back: Back,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Back {
+    /// It had been proven.
+    Serving { healthy_since: Moment },
+    /// It had not: it goes on proving itself.
+    Proving,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// systemd is given until then to show what became of the unit.
+    pub(super) settle_by: Moment,
+    /// The job failed: what systemd called it.
+    pub(super) went_wrong: Option<String>,
+}
+
+impl State {
+    /// The word for it that everybody knows.
+    pub(super) const fn label(&self) -> ServiceState {
+        match self {
+            Self::Unknown { .. } => ServiceState::Unknown,
+            Self::Stopped => ServiceState::Stopped,
+            Self::Starting => ServiceState::Starting,
+            Self::Warming { .. } => ServiceState::Warming,
+            Self::Proving(_) => ServiceState::Proving,
+            Self::Serving { .. } => ServiceState::Serving,
+            Self::Suspect { .. } => ServiceState::Suspect,
+            Self::Sick { .. } => ServiceState::Sick,
+            Self::Restarting { .. } => ServiceState::Restarting,
+            Self::Waiting { .. } => ServiceState::Waiting,
+            Self::Parked { .. } => ServiceState::Parked,
+        }
+    }
+
+    /// What is wrong, where something is.
+    pub(super) const fn trouble(&self) -> Option<&Trouble> {
+        match self {
+            Self::Sick { trouble, .. }
+            | Self::Restarting { trouble, .. }
+            | Self::Waiting { trouble, .. }
+            | Self::Parked { trouble, .. } => Some(trouble),
+            Self::Unknown { .. }
+            | Self::Stopped
+            | Self::Starting
+            | Self::Warming { .. }
+            | Self::Proving(_)
+            | Self::Serving { .. }
+            | Self::Suspect { .. } => None,
+        }
+    }
+
+    /// As [`State::trouble`], to be told more.
+    pub(super) const fn trouble_mut(&mut self) -> Option<&mut Trouble> {
+        match self {
+            Self::Sick { trouble, .. }
+            | Self::Restarting { trouble, .. }
+            | Self::Waiting { trouble, .. }
+            | Self::Parked { trouble, .. } => Some(trouble),
+            Self::Unknown { .. }
+            | Self::Stopped
+            | Self::Starting
+            | Self::Warming { .. }
+            | Self::Proving(_)
+            | Self::Serving { .. }
+            | Self::Suspect { .. } => None,
+        }
+    }
+
+    /// Since when it has been fit without a break that mattered.
+    pub(super) const fn healthy_since(&self) -> Option<Moment> {
+        match self {
+            Self::Serving { healthy_since } | Self::Suspect { healthy_since, .. } => Some(*healthy_since),
+            Self::Unknown { .. }
+            | Self::Stopped
+            | Self::Starting
+            | Self::Warming { .. }
+            | Self::Proving(_)
+            | Self::Sick { .. }
+            | Self::Restarting { .. }
+            | Self::Waiting { .. }
+            | Self::Parked { .. } => None,
+        }
+    }
+}
+
+/// The allowed moves, whole. Any other is refused and counted as an anomaly.
+///
+/// What systemd says of the unit may come in any state, so the states that follow from it (`stopped`, `starting`,
+/// `warming`, `proving` and, when the unit failed for good, those of a restart) follow every state. The judgements do not:
+/// only what was proven, or is being judged, becomes `serving`, and nothing becomes `unknown` again.
+pub(super) const fn may_become(from: ServiceState, to: ServiceState) -> bool {
+    use ServiceState as S;
+    match to {
+        S::Unknown | S::Held | S::Leaving | S::Maintenance => false,
+        S::Stopped => !matches!(from, S::Stopped),
+        S::Starting => !matches!(from, S::Starting),
+        S::Warming | S::Proving | S::Restarting | S::Waiting | S::Parked => true,
+        S::Serving => matches!(from, S::Unknown | S::Proving | S::Suspect | S::Sick | S::Waiting | S::Parked),
+        S::Suspect => matches!(from, S::Serving),
+        // From itself: the evidence grew from suspect to fatal.
+        S::Sick => matches!(from, S::Unknown | S::Warming | S::Proving | S::Serving | S::Suspect | S::Sick),
+    }
+}
