@@ -1,0 +1,25 @@
+//! The agent: judges the health of systemd services on one node, and acts on it.
+//!
+//! systemd owns the processes; the agent watches, decides and asks. Every decision is made by the pure machine of
+//! `warden_logic::service`; this crate is the thin edge around it: facts in, effects out.
+//!
+//! In reading order: [`run`], the program from arguments to exit code; [`supervisor`], the one task that owns all
+//! machines; what feeds it: [`systemd`], [`journal`], [`probe`]; what it tells: [`report`] (the coordinators),
+//! [`control`] (people on this node), [`metrics`] (Prometheus). [`config`] reads what is configured, [`args`] the command
+//! line. [`ctl`] is the other program of this crate, `agentctl`; it shares nothing with the agent but the protocol.
+//!
+//! Invariants: only [`systemd`] knows zbus; only [`journal`] has `unsafe` code; only [`supervisor`] calls a machine.
+
+pub mod args;
+pub mod config;
+pub mod control;
+pub mod ctl;
+pub mod feed;
+pub mod journal;
+pub mod metrics;
+pub mod printable;
+pub mod probe;
+pub mod report;
+pub mod run;
+pub mod supervisor;
+pub mod systemd;

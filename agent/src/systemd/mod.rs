@@ -1,0 +1,181 @@
+//! systemd over D-Bus, in Warden's words: what a unit is doing, when its process ends, and restart jobs.
+//!
+//! [`Units`] owns one task that connects to the system bus, subscribes, and reads every watched unit whole after any sign
+//! of a change; what it sees goes to the [`Feed`]. An exit is noticed by a pidfd (0.3 ms) before systemd's own signal
+//! (0.9 ms), which then brings the reason.
+//!
+//! Guarantees: every call has a deadline (zbus itself waits for ever); a lost bus is reported once as
+//! [`Input::UnitUnseen`](warden_logic::service::input::Input::UnitUnseen) and reconnected with a bounded back-off for as long as it takes;
+//! after a reconnect, a re-exec or a reload of systemd everything is subscribed and read afresh; a reading comes from one
+//! `GetAll`, so its values belong together; equal readings are not repeated. Nothing outside of this folder names zbus.
+//!
+//! Left to others: what any of it means (`warden_logic::service`), when to restart, and what is logged.
+//!
+//! Not used: `/run/systemd/private`, whose sender field zbus refuses.
+
+mod dbus;
+mod exit;
+mod proxy;
+mod watch;
+
+use crate::feed::Feed;
+use dbus::Session;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::watch as latest;
+use tokio::task::JoinHandle;
+use warden_logic::moment::Moment;
+use warden_logic::service::input::{JobResult, UnitSeen};
+
+/// One reading of a unit: what the machine judges by, and what only people look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// For the machine.
+    pub seen: UnitSeen,
+    /// `MemoryCurrent` in bytes, where systemd accounts it. At most ten seconds old.
+    pub memory: Option<u64>,
+    /// `NRestarts`: automatic restarts by systemd itself.
+    pub restarts: u32,
+    /// How long a restart may take by the unit's own time-outs; `None`: without limit.
+    pub(crate) job_limit: Option<Duration>,
+}
+
+/// A restart that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Restarted {
+    /// When systemd answered the call with a job; `None` when it did not.
+    pub answered: Option<Moment>,
+    /// How the job ended.
+    pub result: JobResult,
+}
+
+/// A unit that cannot be supervised, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingUnit {
+    /// Its index among the units asked for.
+    pub index: usize,
+    /// One sentence: what is wrong and the remedy.
+    pub text: String,
+}
+
+/// What can go wrong between here and systemd.
+#[derive(Debug, Error)]
+pub enum SystemdError {
+    /// No connection was made; nothing was changed.
+    #[error("the system bus cannot be reached")]
+    Connect(#[source] zbus::Error),
+    /// A call failed. Unless it was a restart, nothing was changed.
+    #[error("systemd's {call} failed")]
+    Call {
+        /// The D-Bus method.
+        call: &'static str,
+        /// What came instead of an answer.
+        #[source]
+        source: zbus::Error,
+    },
+    /// No answer in time. A restart may or may not have been begun.
+    #[error("no answer to {call} for {} s", after.as_secs())]
+    Deadline {
+        /// What was waited for.
+        call: &'static str,
+        /// For so long.
+        after: Duration,
+    },
+    /// The connection was closed by the other side.
+    #[error("the system bus closed the connection")]
+    Closed,
+}
+
+/// The watched units. Dropping it ends its task; the units are left as they are.
+pub struct Units {
+    units: Vec<String>,
+    live: latest::Receiver<Option<Session>>,
+    readings: latest::Receiver<Vec<Option<Reading>>>,
+    task: JoinHandle<()>,
+}
+
+impl Units {
+    /// Begins to watch `units`; the position of each is its index in the feed.
+    ///
+    /// The bus is the system's, or the one that `DBUS_SYSTEM_BUS_ADDRESS` names.
+    #[must_use]
+    pub fn start(units: Vec<String>, feed: Feed) -> Self {
+        Self::start_at(None, units, feed)
+    }
+
+    /// As [`Units::start`], on the bus at `address`.
+    #[must_use]
+    pub fn start_at(address: Option<String>, units: Vec<String>, feed: Feed) -> Self {
+        let (live_sender, live) = latest::channel(None);
+        let (readings_sender, readings) = latest::channel(vec![None; units.len()]);
+        let task = tokio::spawn(watch::run(address, units.clone(), feed, live_sender, readings_sender));
+        Self { units, live, readings, task }
+    }
+
+    /// The latest reading of every unit, in the order given to [`Units::start`]; `None` until a unit was read.
+    #[must_use]
+    pub fn readings(&self) -> Vec<Option<Reading>> {
+        self.readings.borrow().clone()
+    }
+
+    /// Restarts `unit` by a systemd job and follows it to its end, or to the deadline that the unit's own time-outs imply.
+    /// `reset_failed` lifts systemd's start limit first.
+    pub async fn restart(&self, unit: &str, reset_failed: bool) -> Restarted {
+        let index = self.units.iter().position(|name| name == unit);
+        let limit = index.and_then(|index| self.readings.borrow().get(index)?.as_ref()?.job_limit);
+        dbus::restart(&self.live, unit, reset_failed, limit).await
+    }
+}
+
+impl Drop for Units {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The units among `units` that systemd does not have, or cannot run, each with a remedy.
+///
+/// # Errors
+/// When systemd cannot be asked; then nothing is known of any of them.
+pub async fn missing_units(units: &[String]) -> Result<Vec<MissingUnit>, SystemdError> {
+    missing_units_at(None, units).await
+}
+
+/// As [`missing_units`], on the bus at `address`.
+///
+/// # Errors
+/// As there.
+pub async fn missing_units_at(address: Option<&str>, units: &[String]) -> Result<Vec<MissingUnit>, SystemdError> {
+    let systemd = dbus::connect(address).await?;
+    let mut missing = Vec::new();
+    for (index, unit) in units.iter().enumerate() {
+        let state = dbus::load_state(&systemd, unit).await?;
+        missing.extend(unfit(&state, unit).map(|text| MissingUnit { index, text }));
+    }
+    Ok(missing)
+}
+
+/// What a `LoadState` other than `loaded` asks of a person.
+fn unfit(load_state: &str, unit: &str) -> Option<String> {
+    match load_state {
+        "loaded" => None,
+        "not-found" => Some(format!("{unit}: systemd has no such unit; install it or correct `unit`")),
+        "masked" => Some(format!("{unit}: the unit is masked, so systemd will not start it; try: systemctl unmask {unit}")),
+        "bad-setting" | "error" => Some(format!("{unit}: systemd cannot load the unit ({load_state}); try: systemctl status {unit}")),
+        other => Some(format!("{unit}: systemd says that the unit is `{other}`; try: systemctl status {unit}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unfit;
+
+    #[test]
+    fn every_load_state_but_loaded_has_a_remedy() {
+        assert_eq!(unfit("loaded", "a.service"), None);
+        assert_eq!(unfit("not-found", "bingo.service").unwrap(), "bingo.service: systemd has no such unit; install it or correct `unit`");
+        for state in ["masked", "bad-setting", "error", "merged", "stub"] {
+            assert!(unfit(state, "a.service").unwrap().contains("try: systemctl"), "{state}");
+        }
+    }
+}
