@@ -1,0 +1,291 @@
+//! A small HAProxy, its agents and the coordinator's memory, moved by actions; every cycle checks the invariants.
+//!
+//! HAProxy is modelled as measured: a server runs when its check has enough passes and its agent channel is up; `agent down`
+//! stops it at once; `health down` takes the passes away; the agent port is polled; a restart forgets everything.
+
+use std::collections::BTreeMap;
+use warden_logic::fleet::judge::{Judgement, Note, Want, judge};
+use warden_logic::fleet::ledger::{Ledger, Verdict};
+use warden_logic::fleet::matching::{Matches, matches};
+use warden_logic::fleet::observed::{AgentCheck, Check, Identity, Observed, Operation, Outcome, Server, ServerId};
+use warden_logic::fleet::plan::{Step, plan};
+use warden_logic::fleet::roster::Roster;
+use warden_logic::fleet::{BackendPolicy, Policy};
+use warden_logic::moment::{Moment, Span};
+use warden_protocol::v1::Reason;
+use warden_protocol::v1::report::{Report, ServiceReport, Wants};
+use warden_protocol::vocab::{Evidence, RestartWish, ServiceState, Traffic};
+
+pub(crate) const RISE: u8 = 2;
+pub(crate) const AGENT_PORT: u16 = 7481;
+
+/// One server as HAProxy has it.
+#[derive(Clone, Debug)]
+pub(crate) struct Modelled {
+    pub(crate) healthy: bool,
+    pub(crate) passes: u8,
+    pub(crate) agent_up: bool,
+    pub(crate) agent_enabled: bool,
+    pub(crate) check_enabled: bool,
+    pub(crate) admin: u32,
+}
+
+impl Modelled {
+    fn fresh() -> Self {
+        Self { healthy: true, passes: RISE, agent_up: true, agent_enabled: true, check_enabled: true, admin: 0 }
+    }
+
+    fn runs(&self) -> bool {
+        self.admin & 0x23 == 0 && (self.agent_up || !self.agent_enabled) && (self.passes >= RISE || !self.check_enabled)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct World {
+    pub(crate) policy: Policy,
+    pub(crate) now: Moment,
+    pub(crate) servers: Vec<Modelled>,
+    pub(crate) pid: u32,
+    pub(crate) roster: Roster,
+    pub(crate) ledger: Ledger,
+    pub(crate) seq: u64,
+    /// The next cycle's pushes do not arrive.
+    pub(crate) pushes_lost: bool,
+}
+
+/// What one cycle decided.
+#[derive(Clone, Debug)]
+pub(crate) struct Cycle {
+    pub(crate) judgements: Vec<Judgement>,
+    pub(crate) steps: Vec<Step>,
+}
+
+pub(crate) fn id(at: usize) -> ServerId {
+    ServerId::new("app", format!("node-{at}"))
+}
+
+pub(crate) fn service(at: usize, traffic: Traffic, fatal: bool) -> ServiceReport {
+    let state = match traffic {
+        Traffic::In => ServiceState::Serving,
+        Traffic::Out => ServiceState::Sick,
+        Traffic::Keep => ServiceState::Unknown,
+    };
+    ServiceReport {
+        unit: "app.service".to_owned(),
+        backend: "app".to_owned(),
+        address: format!("192.0.2.{at}:80"),
+        state,
+        since_ms: 0,
+        invocation: String::new(),
+        started_ms_ago: None,
+        reason: Reason { label: state.label().to_owned(), text: format!("it is {state}") },
+        evidence: fatal.then_some(Evidence::Fatal),
+        incident: None,
+        wants: Wants { traffic, restart: RestartWish::No },
+        last_probe: None,
+    }
+}
+
+impl World {
+    pub(crate) fn new(servers: usize, min_in_traffic: u32) -> Self {
+        let backend = BackendPolicy { min_in_traffic, servers: BTreeMap::new() };
+        Self {
+            policy: Policy {
+                lease: Span::from_secs(3),
+                orphan_after: Span::from_secs(60),
+                agent_port: AGENT_PORT,
+                backends: BTreeMap::from([("app".to_owned(), backend)]),
+            },
+            now: Moment::from_micros(1_000_000),
+            servers: vec![Modelled::fresh(); servers],
+            pid: 100,
+            roster: Roster::default(),
+            ledger: Ledger::default(),
+            seq: 0,
+            pushes_lost: false,
+        }
+    }
+
+    pub(crate) fn observed(&self) -> Observed {
+        let server = |(at, server): (usize, &Modelled)| Server {
+            id: id(at),
+            host: format!("192.0.2.{at}"),
+            port: 80,
+            fqdn: None,
+            operation: if server.runs() { Operation::Running } else { Operation::Stopped },
+            admin: server.admin,
+            weight: 1,
+            configured_weight: 1,
+            check: Check { enabled: server.check_enabled, outcome: if server.healthy { Outcome::Passed } else { Outcome::Failed } },
+            agent: AgentCheck { configured: true, enabled: server.agent_enabled, port: AGENT_PORT },
+        };
+        let servers = self.servers.iter().enumerate().map(server).collect();
+        Observed { identity: Identity { pid: self.pid, started: 1 }, version: "3.0".to_owned(), servers }
+    }
+
+    pub(crate) fn report(&mut self, at: usize, traffic: Traffic, fatal: bool) {
+        self.seq += 1;
+        let report = Report {
+            v: 1,
+            node: format!("node-{at}"),
+            boot_id: "boot".to_owned(),
+            agent_epoch: 1,
+            seq: self.seq,
+            agent_version: String::new(),
+            services: vec![service(at, traffic, fatal)],
+        };
+        self.roster.hear(self.now, self.policy.lease, report).unwrap();
+    }
+
+    /// Time passes, in which HAProxy asks the agent port and checks every server once.
+    pub(crate) fn pass(&mut self, span: Span) {
+        self.now = self.now.plus(span);
+        for (at, server) in self.servers.iter_mut().enumerate() {
+            if server.admin & 0x23 != 0 {
+                continue; // in maintenance nothing is checked
+            }
+            if server.agent_enabled {
+                match self.ledger.verdict(&id(at)) {
+                    Some(Verdict::In) => server.agent_up = true,
+                    Some(Verdict::Out(_)) => server.agent_up = false,
+                    None => {}
+                }
+            }
+            if server.check_enabled {
+                server.passes = if server.healthy { (server.passes + 1).min(RISE) } else { 0 };
+            }
+        }
+    }
+
+    /// HAProxy starts afresh: what was set at run time is gone.
+    pub(crate) fn restart_haproxy(&mut self) {
+        self.pid += 1;
+        for server in &mut self.servers {
+            *server = Modelled { healthy: server.healthy, ..Modelled::fresh() };
+        }
+    }
+
+    pub(crate) fn restart_coordinator(&mut self) {
+        self.roster = Roster::default();
+        self.ledger = Ledger::default();
+    }
+
+    fn matched(&self, observed: &Observed) -> Matches {
+        matches(&self.policy, observed, &self.roster)
+    }
+
+    /// What a cycle would do now.
+    pub(crate) fn think(&mut self) -> Cycle {
+        let observed = self.observed();
+        let matched = self.matched(&observed);
+        self.ledger.note(self.now, self.policy.lease, &observed, &matched, &self.roster);
+        let judgements = judge(self.now, &self.policy, &observed, &self.roster, &matched, &self.ledger);
+        let steps = plan(&observed, &self.ledger, &judgements);
+        Cycle { judgements, steps }
+    }
+
+    fn carry_out(&mut self, step: &Step) {
+        let at = (0..self.servers.len()).find(|&at| id(at) == *step.id()).unwrap();
+        self.ledger.decide(step.id(), step.verdict());
+        if self.pushes_lost {
+            return;
+        }
+        match step {
+            Step::Out { .. } | Step::Assert { .. } => self.servers[at].agent_up = false,
+            Step::Back { fresh_checks: true, .. } => self.servers[at].passes = 0,
+            Step::Back { fresh_checks: false, .. } | Step::Vouch { .. } | Step::Reword { .. } => {}
+        }
+    }
+
+    /// One whole cycle, with everything that must hold of it.
+    pub(crate) fn cycle(&mut self) -> Cycle {
+        let before = self.clone();
+        let cycle = self.think();
+        self.invariant_floor(&cycle);
+        self.invariant_hands_off(&cycle);
+        self.invariant_nothing_without_a_word(&cycle);
+        self.invariant_pushes_fit(&cycle);
+        for step in &cycle.steps {
+            self.carry_out(step);
+        }
+        if !self.pushes_lost {
+            self.invariant_reached(&before, &cycle);
+        }
+        self.pushes_lost = false;
+        cycle
+    }
+
+    /// No step of ours takes the last `min_in_traffic` servers out.
+    fn invariant_floor(&self, cycle: &Cycle) {
+        let observed = self.observed();
+        let taken: Vec<_> = cycle
+            .steps
+            .iter()
+            .filter(|step| matches!(step, Step::Out { .. } | Step::Assert { .. }))
+            .filter(|step| observed.server(step.id()).unwrap().takes_traffic())
+            .collect();
+        let before = observed.servers.iter().filter(|server| server.takes_traffic()).count();
+        let min = self.policy.backend("app").min_in_traffic as usize;
+        assert!(taken.is_empty() || before - taken.len() >= min, "{} of {before} taken, floor {min}: {cycle:?}", taken.len());
+    }
+
+    /// A server with a person's mark gets no step.
+    fn invariant_hands_off(&self, cycle: &Cycle) {
+        let observed = self.observed();
+        for step in &cycle.steps {
+            assert_eq!(observed.server(step.id()).unwrap().mark(), None, "{step:?}");
+        }
+    }
+
+    /// Nothing is taken out without an agent that asks for it now; nothing is put back without one, but for an orphan.
+    fn invariant_nothing_without_a_word(&self, cycle: &Cycle) {
+        for step in &cycle.steps {
+            let node = self.roster.node(&step.id().server).filter(|node| node.fresh(self.now, self.policy.lease));
+            let asks = node.map(|node| node.services[0].wants.traffic);
+            let note = cycle.judgements.iter().find(|judgement| judgement.id == *step.id()).and_then(|judgement| judgement.note.clone());
+            let floor = matches!(note, Some(Note::Floor { .. }));
+            match step {
+                Step::Out { .. } => assert_eq!(asks, Some(Traffic::Out), "{step:?}"),
+                Step::Back { .. } => assert!(asks == Some(Traffic::In) || matches!(note, Some(Note::Orphan { .. })), "{step:?} {note:?}"),
+                Step::Vouch { .. } => {
+                    assert!(asks == Some(Traffic::In) || floor || matches!(note, Some(Note::Orphan { .. })), "{step:?} {note:?}");
+                }
+                Step::Reword { .. } => assert_eq!(asks, Some(Traffic::Out), "{step:?}"),
+                Step::Assert { .. } => assert!(matches!(self.ledger.verdict(step.id()), Some(Verdict::Out(_))), "{step:?}"),
+            }
+        }
+    }
+
+    /// `health down` goes to nothing that runs, and to nothing without a check: there it would stick.
+    fn invariant_pushes_fit(&self, cycle: &Cycle) {
+        let observed = self.observed();
+        for step in &cycle.steps {
+            if let Step::Back { id, fresh_checks } = step {
+                let server = observed.server(id).unwrap();
+                assert_eq!(server.operation, Operation::Stopped, "{step:?}");
+                assert_eq!(server.check.enabled, *fresh_checks, "{step:?}");
+            }
+        }
+    }
+
+    /// What was wanted is so, and planning again yields nothing.
+    fn invariant_reached(&mut self, before: &Self, cycle: &Cycle) {
+        let observed = self.observed();
+        for judgement in &cycle.judgements {
+            let verdict = self.ledger.verdict(&judgement.id);
+            match &judgement.want {
+                Want::In => assert_eq!(verdict, Some(&Verdict::In), "{judgement:?}"),
+                Want::Out(because) => {
+                    assert_eq!(verdict, Some(&Verdict::Out(because.clone())), "{judgement:?}");
+                    assert_eq!(observed.server(&judgement.id).unwrap().operation, Operation::Stopped, "{judgement:?}");
+                }
+                Want::Leave => {
+                    assert_eq!(verdict, before.ledger.verdict(&judgement.id), "{judgement:?}");
+                    assert_eq!(observed.server(&judgement.id), before.observed().server(&judgement.id), "{judgement:?}");
+                }
+            }
+        }
+        let again = self.think();
+        assert_eq!(again.steps, [], "after {:?}", cycle.steps);
+    }
+}
