@@ -1,0 +1,11 @@
+//! The scenarios. Every one begins with a whole stand, breaks something under load, and ends with a whole stand.
+//!
+//! They need the lab, so their names begin with `lab_`; `make test` runs them, one at a time. What they assert is
+//! states, order, and what clients saw; never a wall-clock figure.
+#![allow(clippy::unwrap_used, reason = "a test says what failed by failing")]
+
+mod configuration;
+mod dying;
+mod harness;
+mod healthy;
+mod peers;
