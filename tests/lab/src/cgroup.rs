@@ -24,6 +24,11 @@ pub(crate) const FORWARD: &str = "forward";
 /// A running `up`, with whatever it builds.
 pub(crate) const WORK: &str = "work";
 
+/// Of a machine's group: the process that watches over it.
+const WATCHER: &str = "watcher";
+/// Of a machine's group: the machine.
+const MACHINE: &str = "machine";
+
 /// How long a killed group may take to be empty: the kernel frees what the processes held.
 const EMPTY_WITHIN: Duration = Duration::from_secs(20);
 
@@ -35,22 +40,22 @@ fn group(name: &str) -> PathBuf {
     top().join(name)
 }
 
-fn is_mounted() -> bool {
-    statfs(&paths::cgroup_mount()).is_ok_and(|fs| fs.filesystem_type() == CGROUP2_SUPER_MAGIC)
+fn is_hierarchy(folder: &Path) -> bool {
+    statfs(folder).is_ok_and(|fs| fs.filesystem_type() == CGROUP2_SUPER_MAGIC)
 }
 
 /// Mounts the hierarchy, if that is not done yet.
 pub(crate) fn ensure_mounted() -> Result<()> {
     let at = paths::cgroup_mount();
     fs::create_dir_all(&at).with_context(|| format!("cannot create {}", at.display()))?;
-    if !is_mounted() {
-        mount_at(&at)?;
-    }
-    Ok(())
+    mount_at(&at)
 }
 
-/// Mounts the unified hierarchy on a folder.
+/// Mounts the unified hierarchy on a folder, if it is not there.
 pub(crate) fn mount_at(folder: &Path) -> Result<()> {
+    if is_hierarchy(folder) {
+        return Ok(()); // there is but one unified hierarchy, and a second mount would be refused
+    }
     mount(Some("cgroup2"), folder, Some("cgroup2"), MsFlags::empty(), None::<&str>)
         .with_context(|| format!("cannot mount cgroup2 on {} (does this kernel have it?)", folder.display()))
 }
@@ -60,6 +65,26 @@ pub(crate) fn join(name: &str) -> Result<()> {
     let folder = group(name);
     fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     fs::write(folder.join("cgroup.procs"), "0").with_context(|| format!("cannot join {}", folder.display()))
+}
+
+/// Makes a machine's groups: one for the process that watches over it, which the
+/// calling process joins, and one for the machine. Hands back the second one's list
+/// of processes, for whoever shall be born there.
+///
+/// They are apart because a group with processes of its own cannot pass controllers
+/// on, and the machine's systemd shall have those that this computer has to give.
+pub(crate) fn join_as_watcher(machine: &str) -> Result<PathBuf> {
+    join(&format!("{machine}/{WATCHER}"))?;
+    let run = group(machine).join(MACHINE);
+    fs::create_dir_all(&run).with_context(|| format!("cannot create {}", run.display()))?;
+    for folder in [top(), group(machine)] {
+        let there = fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
+        for controller in there.split_whitespace() {
+            // Best effort: one that cannot be had here is not had in the machine.
+            let _ = fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}"));
+        }
+    }
+    Ok(run.join("cgroup.procs"))
 }
 
 /// Is any process in the group?
@@ -76,9 +101,14 @@ pub(crate) fn kill(name: &str) -> Result<()> {
     end(&group(name))
 }
 
+/// Kills every process of a group that the calling process is in: does not come back.
+pub(crate) fn kill_with_self(name: &str) {
+    let _ = fs::write(group(name).join("cgroup.kill"), "1"); // there is nobody left to tell
+}
+
 /// Kills every process of the lab and unmounts the hierarchy; does nothing where nothing is.
 pub(crate) fn end_all() -> Result<()> {
-    if !is_mounted() {
+    if !is_hierarchy(&paths::cgroup_mount()) {
         return Ok(());
     }
     end(&top())?;
@@ -137,7 +167,7 @@ fn remove_tree(folder: &Path) -> io::Result<()> {
 /// The pid of a machine's PID 1, when it runs.
 pub(crate) fn leader(machine: &str) -> Option<i32> {
     // systemd moves itself into init.scope early on; before that it is in the payload group.
-    let payload = group(machine).join("payload");
+    let payload = group(machine).join(MACHINE).join("payload");
     [payload.join("init.scope"), payload].iter().flat_map(|folder| procs(folder)).find(|pid| is_first_in_its_namespace(*pid))
 }
 

@@ -14,6 +14,9 @@ use crate::net::{self, INTERFACE, SWITCH};
 use crate::node::Node;
 use crate::{cgroup, lock::Lock, machine, paths};
 
+/// The beginning of the name of nftables' tables that lose packets.
+const TABLE: &str = "warden-lab-loss";
+
 /// A bad line to a machine. Each direction gets it, so a round trip has twice the delay.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct BadLine {
@@ -32,19 +35,38 @@ pub struct BadLine {
 }
 
 impl BadLine {
-    /// netem's own words for it.
+    /// netem's words for what is late or slow.
     fn words(&self) -> Vec<&str> {
         let mut words = Vec::new();
         if let Some(delay) = &self.delay {
             words.extend(["delay", delay.as_str()]);
             words.extend(self.jitter.as_deref());
         }
-        for (name, value) in [("loss", &self.loss), ("rate", &self.rate)] {
-            if let Some(value) = value {
-                words.extend([name, value.as_str()]);
-            }
+        if let Some(rate) = &self.rate {
+            words.extend(["rate", rate.as_str()]);
         }
         words
+    }
+
+    /// nftables' rules for what is lost. Not left to netem, which not every kernel has.
+    fn rules(&self, table: &str, interface: &str) -> Result<String> {
+        let Some(loss) = &self.loss else { return Ok(String::new()) };
+        let share: f64 = loss
+            .trim_end_matches('%')
+            .parse()
+            .ok()
+            .filter(|share| (0.0..=100.0).contains(share))
+            .with_context(|| format!("--loss {loss} is no share of packets; write it as in `5%`"))?;
+        // In hundredths of a percent, which numgen can draw.
+        let threshold = (share * 100.0).round();
+        Ok(format!(
+            "table netdev {table} {{\n\
+             chain loss {{\n\
+             type filter hook ingress device \"{interface}\" priority 0;\n\
+             numgen random mod 10000 < {threshold} drop\n\
+             }}\n\
+             }}\n"
+        ))
     }
 }
 
@@ -54,23 +76,27 @@ impl Node {
         net::set_link(self.name(), up)
     }
 
-    /// Makes the line to the machine bad, or good again with `None`.
+    /// Makes the line to the machine bad (and only as bad as said), or good again with `None`.
     pub fn netem(&self, line: Option<&BadLine>) -> Result<()> {
-        for (namespace, interface) in [(SWITCH, self.name()), (self.name(), INTERFACE)] {
-            let mut command = net::command_in(namespace, "tc");
-            match line {
-                Some(line) => {
-                    if line.words().is_empty() {
-                        bail!("say what is bad about the line: --delay, --loss or --rate, or `off`");
-                    }
-                    command.args(["qdisc", "replace", "dev", interface, "root", "netem"]).args(line.words());
-                    tc(&mut command)?;
-                }
-                None if shaped(namespace, interface)? => {
-                    tc(command.args(["qdisc", "del", "dev", interface, "root"]))?;
-                }
-                None => {}
+        let line = match line {
+            Some(line) if *line == BadLine::default() => {
+                bail!("say what is bad about the line: --delay, --loss or --rate; or `off`")
             }
+            Some(line) => line,
+            None => &BadLine::default(),
+        };
+        for (namespace, interface) in [(SWITCH, self.name()), (self.name(), INTERFACE)] {
+            let table = format!("{TABLE}-{}", self.name());
+            let rules = line.rules(&table, interface)?;
+            if !line.words().is_empty() {
+                let mut command = net::command_in(namespace, "tc");
+                tc(command.args(["qdisc", "replace", "dev", interface, "root", "netem"]).args(line.words()))?;
+            } else if is_late(namespace, interface)? {
+                tc(net::command_in(namespace, "tc").args(["qdisc", "del", "dev", interface, "root"]))?;
+            }
+            // Declared before it is deleted, so that it may be absent; one transaction.
+            let batch = format!("table netdev {table} {{}}\ndelete table netdev {table}\n{rules}");
+            run(net::command_in(namespace, "nft").args(["-f", "-"]), Some(&batch), SHORT)?;
         }
         Ok(())
     }
@@ -115,7 +141,7 @@ impl Node {
     }
 }
 
-fn shaped(namespace: &str, interface: &str) -> Result<bool> {
+fn is_late(namespace: &str, interface: &str) -> Result<bool> {
     let text = run(net::command_in(namespace, "tc").args(["qdisc", "show", "dev", interface, "root"]), None, SHORT)?;
     Ok(text.contains("netem"))
 }
@@ -123,7 +149,7 @@ fn shaped(namespace: &str, interface: &str) -> Result<bool> {
 fn tc(command: &mut Command) -> Result<()> {
     match run(command, None, SHORT) {
         Err(error) if format!("{error:#}").contains("qdisc kind is unknown") => {
-            Err(error).context("this computer's kernel has no netem (CONFIG_NET_SCH_NETEM): a bad line cannot be had here")
+            Err(error).context("this computer's kernel has no netem (CONFIG_NET_SCH_NETEM): packets can be lost here, but not late or slow")
         }
         result => result.map(drop),
     }
@@ -136,7 +162,18 @@ mod tests {
     #[test]
     fn a_bad_line_is_said_in_netems_words() {
         let line = BadLine { delay: Some("20ms".into()), jitter: Some("5ms".into()), loss: Some("5%".into()), rate: None };
-        assert_eq!(line.words(), ["delay", "20ms", "5ms", "loss", "5%"]);
+        assert_eq!(line.words(), ["delay", "20ms", "5ms"]);
         assert!(BadLine::default().words().is_empty());
+    }
+
+    #[test]
+    fn loss_is_a_share() {
+        let rules = |loss: &str| BadLine { loss: Some(loss.into()), ..BadLine::default() }.rules("t", "eth0");
+        assert!(rules("5%").unwrap().contains("numgen random mod 10000 < 500 drop"));
+        assert!(rules("0.5").unwrap().contains("< 50 drop"));
+        for wrong in ["", "much", "101%", "-1%", "NaN"] {
+            assert!(rules(wrong).unwrap_err().to_string().contains("as in `5%`"), "{wrong}");
+        }
+        assert_eq!(BadLine::default().rules("t", "eth0").unwrap(), "");
     }
 }

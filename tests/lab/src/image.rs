@@ -98,15 +98,27 @@ pub(crate) fn ensure(suite: Suite) -> Result<Image> {
     Ok(image)
 }
 
+/// Ends the name of what is being built.
+const PARTIAL: &str = "partial";
+
 /// Builds beside the final place and renames: the cache never has half a thing.
 fn build(target: &Path, work: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let mut partial = OsString::from(target);
-    partial.push(".partial");
+    partial.push(format!(".{PARTIAL}"));
     let partial = PathBuf::from(partial);
     remove_tree(&partial)?; // of a run that did not end
     fs::create_dir(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
     work(&partial)?;
     fs::rename(&partial, target).with_context(|| format!("cannot rename {}", partial.display()))
+}
+
+/// Removes what builds that did not end have left in the cache.
+pub(crate) fn remove_partial() -> Result<()> {
+    let Ok(entries) = fs::read_dir(paths::cache()) else { return Ok(()) }; // there is no cache
+    for entry in entries.flatten().filter(|e| e.path().extension().is_some_and(|x| x == PARTIAL)) {
+        remove_tree(&entry.path())?;
+    }
+    Ok(())
 }
 
 /// Removes a folder and all that is in it, if it is there.

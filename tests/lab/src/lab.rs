@@ -12,6 +12,9 @@ use std::thread;
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
 use crate::command::{SHORT, run};
 use crate::forward::{self, Port};
 use crate::lock::Lock;
@@ -19,7 +22,7 @@ use crate::node::Node;
 use crate::plan::{self, DEFAULT_NODES, Machine};
 use crate::record::Record;
 use crate::sources::Suite;
-use crate::{cgroup, host, image, machine, net, paths, progress};
+use crate::{cgroup, host, image, limits, machine, net, paths, progress};
 
 /// A lab that is up.
 #[derive(Debug, Clone)]
@@ -54,13 +57,15 @@ impl Lab {
         host::ensure_programs()?;
         fs::create_dir_all(paths::RUN).with_context(|| format!("cannot create {}", paths::RUN))?;
         cgroup::ensure_mounted()?;
-        // Whatever this process starts is the lab's from now on, should it be killed half-way.
-        cgroup::join(cgroup::WORK)?;
+        cgroup::kill(cgroup::WORK)?; // what a run that was killed half-way has left running
+        cgroup::join(cgroup::WORK)?; // whatever this process starts is the lab's from now on
+        end_as_a_whole()?;
         let record = settle(wanted, Record::find()?)?;
         record.write()?;
         install_program()?;
         ensure_key()?;
         let lab = Self { record };
+        limits::ensure(lab.machines().len())?;
         lab.ensure_network()?;
         lab.boot_missing()?;
         progress::step("ports of the balancer on this computer's loopback", forward::ensure)?;
@@ -145,7 +150,7 @@ impl Lab {
             node.exec_with_input(&plan::hosts_file(&all), &["tee", "/etc/hosts"])?.text()?;
         }
         let names: Vec<&str> = nodes.iter().map(Node::name).collect();
-        progress::step(&format!("machines: {}", names.join(", ")), || wait_up_all(&nodes))?;
+        progress::long_step(&format!("machines: {}", names.join(", ")), || wait_up_all(&nodes))?;
         for node in &nodes {
             let failed = node.failed_units()?;
             if !failed.is_empty() {
@@ -154,6 +159,19 @@ impl Lab {
         }
         Ok(())
     }
+}
+
+/// From now on an interruption ends this process with everything it has started, save
+/// the machines: no build goes on behind a person's back.
+fn end_as_a_whole() -> Result<()> {
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot listen to signals")?;
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            progress::warn("interrupted; `warden-lab up` goes on from here, `warden-lab down` removes what is there");
+            cgroup::kill_with_self(cgroup::WORK);
+        }
+    });
+    Ok(())
 }
 
 /// What the lab shall be, from what is wanted and what is there.
@@ -219,8 +237,11 @@ fn tear_down() -> Result<()> {
     }
     progress::step("removed the lab's processes, namespaces, mounts and files", || {
         cgroup::end_all()?;
+        limits::restore()?;
         net::remove_all()?;
+        image::remove_partial()?;
         image::remove_tree(Path::new(paths::STATE))?;
+        machine::remove_traces();
         image::remove_tree(Path::new(paths::RUN))
     })
 }

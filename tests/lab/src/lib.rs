@@ -20,6 +20,7 @@ mod forward;
 mod host;
 mod image;
 mod lab;
+mod limits;
 mod lock;
 mod machine;
 mod net;

@@ -13,6 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
@@ -21,13 +22,25 @@ use nix::sched::{CloneFlags, unshare};
 use crate::image::{self, Image, REPOSITORY_MOUNT};
 use crate::plan::{self, Machine};
 use crate::record::Record;
-use crate::{cgroup, net, paths};
+use crate::{cgroup, net, paths, wait};
 
 /// The hidden subcommand that watches over one machine.
 pub(crate) const SUBCOMMAND: &str = "machine";
 
+/// A process needs milliseconds to begin; forty of them on two cores need longer.
+const BORN_WITHIN: Duration = Duration::from_secs(20);
+
 /// What systemd-nspawn exits with when the machine wants to boot again.
 const REBOOT: i32 = 133;
+
+/// Where systemd-nspawn keeps its notes. Not the folder `nspawn` in it: that one is
+/// not there on a computer that has never run a container.
+const NOTES: &str = "/run/systemd";
+
+/// Removes what a boot had to create outside of the lab's folders.
+pub(crate) fn remove_traces() {
+    let _ = fs::remove_dir(NOTES); // fails, as it should, where it was there before: it is not empty
+}
 
 /// Writes what makes this machine differ from the base tree. Run before every boot:
 /// a larger lab has a longer `/etc/hosts`.
@@ -46,10 +59,11 @@ pub(crate) fn furnish(machine: &Machine, all: &[Machine]) -> Result<()> {
     Ok(())
 }
 
-/// Starts the process that watches over a machine, which boots it.
+/// Starts the process that watches over a machine, which boots it. When this returns,
+/// the machine's group tells whether it lives.
 pub(crate) fn start(machine: &Machine) -> Result<()> {
     let log = File::create(paths::console(&machine.name)).context("cannot write the console's log")?;
-    Command::new(paths::program())
+    let mut watcher = Command::new(paths::program())
         .args([SUBCOMMAND, &machine.name])
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
@@ -57,7 +71,10 @@ pub(crate) fn start(machine: &Machine) -> Result<()> {
         .process_group(0)
         .spawn()
         .with_context(|| format!("cannot start {}", paths::program().display()))?;
-    Ok(())
+    wait::until(BORN_WITHIN, || match cgroup::is_populated(&machine.name) || watcher.try_wait().is_ok_and(|end| end.is_some()) {
+        true => Ok(()),
+        false => Err(format!("the process that watches over {} has not begun", machine.name)),
+    })
 }
 
 /// Watches over one machine until it is switched off: the body of the hidden subcommand.
@@ -65,17 +82,21 @@ pub(crate) fn watch_over(name: &str) -> Result<()> {
     let _ = nix::unistd::setsid(); // fails only where it is done already
     let record = Record::read()?;
     plan::find(&record.machines(), name)?;
-    cgroup::join(name)?;
+    let born_in = cgroup::join_as_watcher(name)?;
     unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
         .context("cannot make the mounts private")?;
     let root = mount_tree(name, &record.image.base)?;
+    // systemd-nspawn's own notes (locks, sockets) go with the machine as well.
+    fs::create_dir_all(NOTES).with_context(|| format!("cannot create {NOTES}"))?;
+    mount(Some("tmpfs"), NOTES, Some("tmpfs"), MsFlags::empty(), Some("mode=0755"))
+        .with_context(|| format!("cannot mount a tmpfs on {NOTES}"))?;
     // systemd-nspawn gives a machine the layout that it finds here: the unified one
     // alone, as on any current Debian, whatever this computer has.
     cgroup::mount_at(Path::new("/sys/fs/cgroup"))?;
     loop {
         net::set_link(name, true)?;
-        let status = nspawn(name, &root, &record.image).status().context("cannot run systemd-nspawn")?;
+        let status = nspawn(name, &root, &record.image, &born_in).status().context("cannot run systemd-nspawn")?;
         net::set_link(name, false)?;
         if status.code() != Some(REBOOT) {
             return Ok(());
@@ -100,8 +121,11 @@ fn mount_tree(name: &str, base: &Path) -> Result<std::path::PathBuf> {
     Ok(root)
 }
 
-fn nspawn(name: &str, root: &Path, image: &Image) -> Command {
-    let mut command = Command::new("systemd-nspawn");
+fn nspawn(name: &str, root: &Path, image: &Image, born_in: &Path) -> Command {
+    // The shell moves itself into the machine's group and becomes systemd-nspawn, which
+    // makes the machine's part of the hierarchy where it finds itself.
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo 0 >\"$0\" && exec \"$@\""]).arg(born_in).arg("systemd-nspawn");
     command.args(["--quiet", "--register=no", "--keep-unit", "--boot", "--console=read-only"]);
     // Not this computer's name servers and time zone; and nftables inside needs CAP_NET_ADMIN.
     command.args(["--resolv-conf=off", "--timezone=off", "--link-journal=no", "--capability=CAP_NET_ADMIN"]);
@@ -120,7 +144,7 @@ mod tests {
     #[test]
     fn a_machine_boots_in_its_own_namespace_and_sees_the_repository() {
         let image = Image { base: "/c/base".into(), repository: "/c/packages".into() };
-        let command = nspawn("db-1", Path::new("/s/root"), &image);
+        let command = nspawn("db-1", Path::new("/s/root"), &image, Path::new("/c/procs"));
         let words: Vec<_> = command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
         assert!(words.contains(&"--network-namespace-path=/run/warden-lab/net/db-1".to_owned()));
         assert!(words.contains(&"--bind-ro=/c/packages:/opt/warden-lab-packages".to_owned()));

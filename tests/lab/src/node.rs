@@ -4,6 +4,7 @@
 //! each call looks its leader up anew, so it works across reboots.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::process::CommandExt;
@@ -146,8 +147,11 @@ impl Node {
     /// What the machine is doing.
     #[must_use]
     pub fn state(&self) -> State {
-        if cgroup::leader(self.name()).is_none() {
+        if !cgroup::is_populated(self.name()) {
             return State::Off;
+        }
+        if cgroup::leader(self.name()).is_none() {
+            return State::On("booting".to_owned());
         }
         // Its exit status is not 0 while the machine is not `running`; the word is what counts.
         let word = self
@@ -166,13 +170,15 @@ impl Node {
     /// Waits until the machine is booted and its SSH server answers.
     pub fn wait_up(&self) -> Result<()> {
         let name = self.name();
-        wait::until(UP_WITHIN, || {
-            let state = self.state();
-            match state.is_up() {
-                true => Ok(()),
-                false => Err(format!("{name} is {} (boot messages: {})", state.word(), paths::console(name).display())),
-            }
+        let up = wait::until(UP_WITHIN, || match self.state() {
+            State::Off => Ok(false), // it will not come up by waiting
+            state if state.is_up() => Ok(true),
+            state => Err(format!("{name} is {} (boot messages: {})", state.word(), paths::console(name).display())),
         })?;
+        if !up {
+            let said = fs::read_to_string(paths::console(name)).unwrap_or_default();
+            bail!("{name} went off while booting; its last words: {}", command::last_lines(&said, 5));
+        }
         let address = SocketAddr::new(self.address(), SSH);
         wait::until(UP_WITHIN, || greets(address).map_err(|e| format!("{name}: no SSH server answers on {address}: {e:#}")))
     }

@@ -24,30 +24,35 @@ pub(crate) fn cache() -> PathBuf {
     std::env::var_os(CACHE_ENV).map_or_else(|| PathBuf::from(CACHE), PathBuf::from)
 }
 
+/// Something that holds only while the lab runs.
+pub(crate) fn run(name: &str) -> PathBuf {
+    Path::new(RUN).join(name)
+}
+
 /// The record of what was asked for.
 pub(crate) fn record() -> PathBuf {
-    Path::new(RUN).join("lab.json")
+    run("lab.json")
 }
 
 /// The program as it was at `up`: the machines' and the forwarder's processes run
 /// from this copy, so that a rebuild cannot pull it from under them.
 pub(crate) fn program() -> PathBuf {
-    Path::new(RUN).join("warden-lab")
+    run("warden-lab")
 }
 
 /// What the forwarder says about its ports.
 pub(crate) fn forwards() -> PathBuf {
-    Path::new(RUN).join("forward.json")
+    run("forward.json")
 }
 
 /// The lab's own mount of the unified cgroup hierarchy.
 pub(crate) fn cgroup_mount() -> PathBuf {
-    Path::new(RUN).join("cgroup")
+    run("cgroup")
 }
 
 /// The network namespace of a machine, or of the switch.
 pub(crate) fn netns(name: &str) -> PathBuf {
-    Path::new(RUN).join("net").join(name)
+    run("net").join(name)
 }
 
 /// Everything a machine has written.
