@@ -3,6 +3,7 @@
 //! They need the lab, so their names begin with `lab_`; `make test` runs them, one at a time. What they assert is
 //! states, order, and what clients saw; never a wall-clock figure.
 #![allow(clippy::unwrap_used, reason = "a test says what failed by failing")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test prints what it saw; the runner shows it when it fails")]
 
 mod configuration;
 mod dying;
