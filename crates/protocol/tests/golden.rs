@@ -1,0 +1,44 @@
+//! Golden files: what a peer of this version may send. They are added to, never changed.
+#![allow(clippy::unwrap_used, reason = "a test says what failed by failing")]
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use warden_protocol::v1::error::ErrorBody;
+use warden_protocol::v1::report::{Directives, Report};
+
+/// Reads the file, writes it again and compares; then reads it with a field that nobody knows.
+fn both_ways<T: Serialize + DeserializeOwned>(golden: &str) -> T {
+    let value: Value = serde_json::from_str(golden).unwrap();
+    let message: T = serde_json::from_value(value.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&message).unwrap(), value);
+    let mut newer = value;
+    newer.as_object_mut().unwrap().insert("a_field_of_the_next_version".into(), Value::Bool(true));
+    serde_json::from_value(newer).unwrap()
+}
+
+#[test]
+fn a_report_is_read_and_written_as_it_always_was() {
+    let report: Report = both_ways(include_str!("golden/report.json"));
+    assert_eq!(report.services[0].incident.as_deref(), Some("7H2M"));
+}
+
+#[test]
+fn an_older_agents_report_lacks_what_was_added_since() {
+    let bare = r#"{"v":1,"node":"n","boot_id":"b","agent_epoch":1,"seq":1,"services":[{"unit":"u.service","backend":"b",
+        "state":"unknown","since_ms":0,"reason":{"label":"not_seen_yet","text":"just begun"},"wants":{"traffic":"keep","restart":"no"}}]}"#;
+    let report: Report = serde_json::from_str(bare).unwrap();
+    assert_eq!((report.agent_version.as_str(), report.services[0].address.as_str()), ("", ""));
+}
+
+#[test]
+fn directives_are_read_and_written_as_they_always_were() {
+    let directives: Directives = both_ways(include_str!("golden/directives.json"));
+    assert_eq!(directives.services[0].traffic.weight, Some((0, 100)));
+}
+
+#[test]
+fn an_error_is_read_and_written_as_it_always_was() {
+    let error: ErrorBody = both_ways(include_str!("golden/error.json"));
+    assert_eq!(error.code.status(), 409);
+}
