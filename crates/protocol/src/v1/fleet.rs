@@ -24,6 +24,9 @@ pub struct FleetStatus {
     pub backends: Vec<BackendStatus>,
     /// Reports that match no server, each with what is missing.
     pub unmatched: Vec<Unmatched>,
+    /// What is out of the ordinary and belongs to no single server: `two_speakers`, …
+    #[serde(default)]
+    pub notes: Vec<Reason>,
 }
 
 /// HAProxy as seen through its runtime socket.
@@ -83,6 +86,9 @@ pub struct ServerStatus {
     pub age_ms: Option<u64>,
     /// Its traffic.
     pub traffic: TrafficStatus,
+    /// Why it does not simply get what its agent asks for: `floor_holds`, `operator`, `no_lever`, `refused`, …
+    #[serde(default)]
+    pub note: Option<Reason>,
     /// Requests a second, over the last few seconds.
     pub requests_per_second: Option<f64>,
     /// Server errors (5xx), connection errors and retries a second, over the last few seconds.
