@@ -1,15 +1,17 @@
 //! What must hold end to end: the stand under load, faults on purpose, and what clients saw of them.
 //!
 //! In reading order: [`stand`], the machines and what runs on them; [`load`], a steady bounded stream of mixed requests
-//! through the balancer; [`answers`], every answer of it, counted; [`timeline`], what the journals say happened, in
+//! through the balancer; [`answers`], every answer of it, counted; [`settings`], how fast bingo starts; [`timeline`], what the journals say happened, in
 //! order. The scenarios themselves are tests under `tests/it`; all of them need a stand that is up (`make test` brings one).
 
 pub mod answers;
 pub mod load;
+pub mod settings;
 pub mod stand;
 pub mod timeline;
 
 pub use answers::{Answers, Class};
 pub use load::{Load, Mix};
+pub use settings::{Settings, Speed};
 pub use stand::Stand;
 pub use timeline::Timeline;

@@ -1,11 +1,11 @@
 //! bingo dies as bingo dies: sick but alive, gone with exit code 0, both at once.
 
-use crate::harness::{Seen, Settings, under};
+use crate::harness::{Seen, under};
 use anyhow::{Context, Result, ensure};
 use warden_protocol::vocab::{Confirmed, ServiceState};
 use warden_scenarios::stand::{BALANCER, PATIENCE, UNIT, poison};
 use warden_scenarios::timeline::Record;
-use warden_scenarios::{Mix, Stand};
+use warden_scenarios::{Mix, Settings, Speed, Stand};
 
 /// A value that the scenarios' stand-in takes for a quiet end with exit code 0 (see stand.yml).
 const EXIT_0: u64 = 6 << 32;
@@ -40,7 +40,7 @@ fn back_in_order<T>(seen: &Seen<T>, node: &str, gone: &Record) -> Result<()> {
 fn lab_b_sick_but_alive() -> Result<()> {
     let stand = Stand::whole()?;
     let node = stand.nodes()[0].clone();
-    let _honest = Settings::honest(&stand, &node, true)?;
+    let _honest = Settings::apply(&stand, &node, Speed { warmup: "30s", slow_start: true })?;
     let before = stand.invocation(&node, UNIT)?;
     let seen = under(Mix::steady(), |stand, _| {
         stand.operation(&node, poison::SICK)?;

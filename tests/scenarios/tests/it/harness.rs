@@ -1,4 +1,4 @@
-//! What all scenarios share: a load around the fault, the evidence when one fails, settings that are put back.
+//! What all scenarios share: a load around the fault, the evidence when one fails.
 
 use anyhow::{Context, Result, ensure};
 use warden_scenarios::answers::Answer;
@@ -54,51 +54,5 @@ impl<T> Seen<T> {
     fn none(&self, failed: &[&Answer], what: &str) -> Result<()> {
         ensure!(failed.is_empty(), "{} {what}:\n{}\n{}", failed.len(), self.answers, self.timeline);
         Ok(())
-    }
-}
-
-/// bingo's start on one node as it is in the world: the start-up request is swallowed for 30 s, and the warm-up
-/// lasts as long. The quick settings of the scenarios are put back when this is dropped.
-pub(crate) struct Settings<'s> {
-    stand: &'s Stand,
-    node: String,
-}
-
-/// The files that [`Settings`] changes.
-const AGENT: &str = "/etc/warden/agent.d/50-bingo.toml";
-const BINGO: &str = "/etc/bingo-standin.env";
-
-impl<'s> Settings<'s> {
-    /// A real warm-up of 30 s; with `slow_start` the process itself takes 30 s to listen, too.
-    pub(crate) fn honest(stand: &'s Stand, node: &str, slow_start: bool) -> Result<Self> {
-        let settings = Self { stand, node: node.to_owned() };
-        for file in [AGENT, BINGO] {
-            settings.run(&format!("cp -p {file} {file}.before"))?;
-        }
-        settings
-            .run(&format!("sed -i 's/^warmup .*/warmup = \"30s\"/; s/^probe_during_warmup .*/probe_during_warmup = false/' {AGENT}"))?;
-        if slow_start {
-            settings.run(&format!("sed -i 's|^BINGO_STANDIN_STARTUP_URL=.*|BINGO_STANDIN_STARTUP_URL=http://198.19.8.8/|' {BINGO}"))?;
-        }
-        settings.run("systemctl restart warden-agent")?;
-        stand.await_whole()?;
-        Ok(settings)
-    }
-
-    fn run(&self, command: &str) -> Result<String> {
-        self.stand.node(&self.node)?.run(&["sh", "-c", command])
-    }
-}
-
-impl Drop for Settings<'_> {
-    fn drop(&mut self) {
-        for file in [AGENT, BINGO] {
-            if let Err(error) = self.run(&format!("mv {file}.before {file}")) {
-                eprintln!("{}: {file} could not be put back: {error:#}", self.node);
-            }
-        }
-        if let Err(error) = self.run("systemctl restart warden-agent") {
-            eprintln!("{}: the agent could not be restarted: {error:#}", self.node);
-        }
     }
 }

@@ -1,11 +1,11 @@
 //! The neighbours die: agent, coordinator, HAProxy; and a person has a hand on a server.
 
-use crate::harness::{Settings, under};
+use crate::harness::under;
 use anyhow::{Result, ensure};
 use warden_lab::wait;
 use warden_protocol::vocab::{Confirmed, Holder, ServiceState};
 use warden_scenarios::stand::{BALANCER, PATIENCE, UNIT, poison};
-use warden_scenarios::{Mix, Stand};
+use warden_scenarios::{Mix, Settings, Speed, Stand};
 
 /// (e) The agent is killed: traffic and service stay as they are, and it takes up where it was.
 #[test]
@@ -61,7 +61,7 @@ fn lab_f_coordinator_killed() -> Result<()> {
 fn lab_g_haproxy_forgets() -> Result<()> {
     let stand = Stand::whole()?;
     let node = stand.nodes()[0].clone();
-    let _honest = Settings::honest(&stand, &node, false)?;
+    let _honest = Settings::apply(&stand, &node, Speed { warmup: "30s", slow_start: false })?;
     let seen = under(Mix::steady(), |stand, _| {
         stand.operation(&node, poison::PANIC)?;
         stand.await_state(&node, ServiceState::Warming)?;
