@@ -30,7 +30,10 @@ impl Reason {
     }
 
     pub fn reattached(age: Span) -> Self {
-        Self::new(Label::Reattached, format!("already running for {age} when the agent began: its traffic stays as it is until probes have told"))
+        Self::new(
+            Label::Reattached,
+            format!("already running for {age} when the agent began: its traffic stays as it is until probes have told"),
+        )
     }
 
     pub fn proven_again(good: u32) -> Self {
@@ -66,7 +69,10 @@ impl Reason {
     }
 
     pub fn stopped_by_operator(active: &str) -> Self {
-        Self::new(Label::StoppedByOperator, format!("somebody stopped the unit: it is {active} and Restart=always would have brought it back"))
+        Self::new(
+            Label::StoppedByOperator,
+            format!("somebody stopped the unit: it is {active} and Restart=always would have brought it back"),
+        )
     }
 
     pub fn start_limit() -> Self {
@@ -142,7 +148,8 @@ impl Reason {
     }
 
     pub fn not_proven_in_time(within: Span, last_bad: Option<&str>) -> Self {
-        let last = last_bad.map_or_else(|| "no probe failed, but too few were good".to_owned(), |text| format!("the last that failed: {text}"));
+        let last =
+            last_bad.map_or_else(|| "no probe failed, but too few were good".to_owned(), |text| format!("the last that failed: {text}"));
         Self::new(Label::NotProvenInTime, format!("not proven within {within} of its warm-up; {last}"))
     }
 
@@ -159,7 +166,10 @@ impl Reason {
     }
 
     pub fn restart_limit(restarts: u32, window: Span, trial_every: Span, cause: &Self) -> Self {
-        Self::new(Label::RestartLimit, format!("{restarts} restarts in {window} did not help; one trial every {trial_every}: {}", cause.text))
+        Self::new(
+            Label::RestartLimit,
+            format!("{restarts} restarts in {window} did not help; one trial every {trial_every}: {}", cause.text),
+        )
     }
 
     pub fn trial(cause: &Self) -> Self {

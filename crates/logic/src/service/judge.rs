@@ -220,7 +220,9 @@ impl Machine {
             State::Warming { .. } => None,
             State::Unknown { .. } if young => None,
             State::Unknown { .. } | State::Proving(_) => Some(Back::Proving),
-            State::Serving { healthy_since } | State::Suspect { healthy_since, .. } => Some(Back::Serving { healthy_since: *healthy_since }),
+            State::Serving { healthy_since } | State::Suspect { healthy_since, .. } => {
+                Some(Back::Serving { healthy_since: *healthy_since })
+            }
             // Probes have failed already: they confirm it.
             State::Sick { .. } | State::Waiting { .. } | State::Parked { .. } => return self.worse(turn, cause),
             State::Stopped | State::Starting | State::Restarting { .. } => return,

@@ -51,16 +51,7 @@ pub(super) enum Patience {
 
 impl Trouble {
     pub(super) const fn new(now: Moment, cause: Reason, evidence: Evidence) -> Self {
-        Self {
-            cause,
-            evidence,
-            since: now,
-            good: 0,
-            word: None,
-            out_since: None,
-            failed_while_out: false,
-            alone_delay: Span::ZERO,
-        }
+        Self { cause, evidence, since: now, good: 0, word: None, out_since: None, failed_while_out: false, alone_delay: Span::ZERO }
     }
 }
 

@@ -211,11 +211,11 @@ impl Machine {
         if state.healthy_since().is_none() {
             self.forget_row(turn.now);
         }
-        match to {
-            // From the first evidence to serving again; a stop by hand ends it too.
-            ServiceState::Serving | ServiceState::Stopped => self.incident = None,
-            _ if evidence.is_some() => self.open_incident(turn.roll),
-            _ => {}
+        // From the first evidence to serving again; a stop by hand ends it too.
+        if matches!(to, ServiceState::Serving | ServiceState::Stopped) {
+            self.incident = None;
+        } else if evidence.is_some() {
+            self.open_incident(turn.roll);
         }
         if from != to {
             self.since = turn.now;

@@ -11,19 +11,41 @@ use warden_protocol::vocab::{Evidence, ServiceState};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// Not seen, or seen running by an agent that has just begun: verdicts are being collected, traffic stays as it is.
-    Unknown { good: u32, bad: u32 },
+    Unknown {
+        good: u32,
+        bad: u32,
+    },
     Stopped,
     Starting,
-    Warming { until: Moment },
+    Warming {
+        until: Moment,
+    },
     Proving(Proving),
-    Serving { healthy_since: Moment },
-    Suspect { healthy_since: Moment, bad: u32 },
+    Serving {
+        healthy_since: Moment,
+    },
+    Suspect {
+        healthy_since: Moment,
+        bad: u32,
+    },
     /// `doubt`: a fatal log line that no probe has confirmed yet.
-    Sick { trouble: Trouble, doubt: Option<Doubt> },
+    Sick {
+        trouble: Trouble,
+        doubt: Option<Doubt>,
+    },
     /// `ended`: the job has come to its end, but systemd has not shown a new instance yet.
-    Restarting { trouble: Trouble, ended: Option<Ended> },
-    Waiting { trouble: Trouble, at: Moment },
-    Parked { trouble: Trouble, trial_at: Moment },
+    Restarting {
+        trouble: Trouble,
+        ended: Option<Ended>,
+    },
+    Waiting {
+        trouble: Trouble,
+        at: Moment,
+    },
+    Parked {
+        trouble: Trouble,
+        trial_at: Moment,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

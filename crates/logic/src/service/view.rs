@@ -95,10 +95,7 @@ impl Machine {
             traffic: state.wants(),
             restart: self.wish(),
             instance: self.instance.map(|instance| (instance.invocation, instance.started)),
-            warmup: match self.state {
-                State::Warming { until } => Some(Warmup { length: self.policy.warmup, until }),
-                _ => None,
-            },
+            warmup: self.warmup(),
             next: self.next(),
             waits_for: self.waits_for(),
             restarts: self.restarts,
@@ -106,6 +103,10 @@ impl Machine {
             last_restart: self.last_restart.clone(),
             dismissed: self.dismissed,
         }
+    }
+
+    const fn warmup(&self) -> Option<Warmup> {
+        if let State::Warming { until } = self.state { Some(Warmup { length: self.policy.warmup, until }) } else { None }
     }
 
     fn wish(&self) -> RestartWish {

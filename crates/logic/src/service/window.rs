@@ -38,7 +38,7 @@ mod tests {
 
     #[test]
     fn what_has_left_the_window_does_not_count() {
-        let at = |secs| Moment::from_micros(secs * 1_000_000);
+        let at = |secs: u64| Moment::from_micros(secs * 1_000_000);
         let mut window = Window::new(Span::from_secs(10));
         for secs in [0, 1, 5] {
             window.record(at(secs));

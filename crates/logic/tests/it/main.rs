@@ -2,3 +2,4 @@
 #![allow(clippy::unwrap_used)] // test code: a panic is the report
 
 mod fleet;
+mod service;

@@ -1,0 +1,7 @@
+//! The machine that judges one service: an example for each rule, then what must hold whatever comes in.
+
+mod bench;
+mod examples;
+mod properties;
+mod restarts;
+mod world;
