@@ -57,13 +57,16 @@ impl BadLine {
             .ok()
             .filter(|share| (0.0..=100.0).contains(share))
             .with_context(|| format!("--loss {loss} is no share of packets; write it as in `5%`"))?;
-        // In hundredths of a percent, which numgen can draw.
-        let threshold = (share * 100.0).round();
+        // In hundredths of a percent, which numgen can draw: 0 to 9999.
+        let verdict = match (share * 100.0).round() {
+            10000.0 => "drop".to_owned(),
+            threshold => format!("numgen random mod 10000 < {threshold} drop"),
+        };
         Ok(format!(
             "table netdev {table} {{\n\
              chain loss {{\n\
              type filter hook ingress device \"{interface}\" priority 0;\n\
-             numgen random mod 10000 < {threshold} drop\n\
+             {verdict}\n\
              }}\n\
              }}\n"
         ))
@@ -171,6 +174,8 @@ mod tests {
         let rules = |loss: &str| BadLine { loss: Some(loss.into()), ..BadLine::default() }.rules("t", "eth0");
         assert!(rules("5%").unwrap().contains("numgen random mod 10000 < 500 drop"));
         assert!(rules("0.5").unwrap().contains("< 50 drop"));
+        assert!(rules("0%").unwrap().contains("< 0 drop"));
+        assert!(rules("100%").unwrap().contains("0;\ndrop\n"));
         for wrong in ["", "much", "101%", "-1%", "NaN"] {
             assert!(rules(wrong).unwrap_err().to_string().contains("as in `5%`"), "{wrong}");
         }
