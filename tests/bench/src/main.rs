@@ -1,0 +1,92 @@
+//! `warden-bench`: figures, taken on the running stand. The first: how fast a sick node is out and being restarted.
+
+mod figures;
+mod incident;
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use figures::Distribution;
+use incident::Incident;
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+use warden_scenarios::{Load, Mix, Settings, Speed, Stand};
+
+/// Takes Warden's figures on the stand that is up (`make deploy`).
+#[derive(Debug, Parser)]
+#[command(version, after_help = "Examples:\n  warden-bench\n  warden-bench --incidents 20 --json target/bench.json")]
+struct Args {
+    /// How many incidents: a node turns sick, leaves, restarts and comes back.
+    #[arg(long, default_value_t = 200)]
+    incidents: u32,
+    /// Write the figures there as JSON, too.
+    #[arg(long, value_name = "FILE")]
+    json: Option<std::path::PathBuf>,
+}
+
+/// Light: enough that HAProxy and bingo are awake, too little to be in the way.
+const LIGHT: Mix = Mix { rate: 5, writes: false };
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("warden-bench: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "a program for people")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}
+
+#[expect(clippy::print_stdout, reason = "a program for people")]
+fn run(args: &Args) -> Result<()> {
+    ensure!(args.incidents > 0, "--incidents must be at least 1");
+    let stand = Stand::whole()?;
+    // Each incident ends with a node that has come back, so its start is made quick; what is measured lies before that.
+    let quick = Speed { warmup: "200ms", slow_start: false };
+    let _settings = stand.nodes().iter().map(|node| Settings::apply(&stand, node, quick)).collect::<Result<Vec<_>>>()?;
+    let mut incidents: Vec<Incident> = Vec::new();
+    // A load lives for minutes at most, so each batch has its own.
+    for first in (0..args.incidents).step_by(50) {
+        let load = Load::start(stand.lab(), stand.http()?, LIGHT)?;
+        for number in first..args.incidents.min(first + 50) {
+            progress(&format!("incident {} of {}", number + 1, args.incidents));
+            let node = &stand.nodes()[number as usize % stand.nodes().len()];
+            incidents.push(incident::one(&stand, node)?);
+        }
+        load.stop()?;
+    }
+    progress("");
+    let figure = |take: fn(&Incident) -> u64| Distribution::of(incidents.iter().map(take));
+    let (out, restart) = (figure(|incident| incident.out_usec), figure(|incident| incident.restart_usec));
+    println!(
+        "{} incidents by POST /operation, two nodes in turn, {} GETs a second; all clocks are this computer's.",
+        incidents.len(),
+        LIGHT.rate
+    );
+    println!("begin: bingo's own log stamp of the line `We all gonna die`.");
+    println!("out:   the coordinator's record that HAProxy, read back, sends no traffic (journald's stamp of its sending).");
+    println!("call:  the agent's record that systemd has answered its restart call (likewise).");
+    println!();
+    println!("{:<42}{:>10}{:>10}{:>10}{:>10}{:>10}", "", "min", "p50", "p95", "p99", "max");
+    println!("{:<42}{out}", "fatal line written → out confirmed, ms");
+    println!("{:<42}{restart}", "fatal line written → restart answered, ms");
+    if let Some(path) = &args.json {
+        let value = serde_json::json!({ "taken": jiff::Timestamp::now().to_string(), "incidents": incidents.len(), "out_usec": out, "restart_usec": restart });
+        std::fs::write(path, serde_json::to_string_pretty(&value)? + "\n")?;
+    }
+    Ok(())
+}
+
+/// One line that is overwritten; only where somebody looks.
+#[expect(clippy::print_stderr, reason = "progress for people")]
+fn progress(text: &str) {
+    if std::io::stderr().is_terminal() {
+        eprint!("\r\x1b[K{text}");
+        // A progress line that does not show is no reason to stop.
+        let _ = std::io::stderr().flush();
+    }
+}
