@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -20,19 +20,11 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Makes and starts one.
+    /// Starts one on a fresh data directory.
     pub(crate) fn start() -> Self {
         let dir = tempfile::Builder::new().prefix("bingo-pg-").tempdir().unwrap();
         give_to_nobody(dir.path());
-        let log = File::create(dir.path().join("initdb.log")).unwrap();
-        let status = as_nobody(binaries().join("initdb"), "QUIT")
-            .args(["--auth=trust", "--username=postgres", "--no-sync", "--no-locale", "--encoding=UTF8", "--wal-segsize=1", "--pgdata"])
-            .arg(dir.path().join("data"))
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .status()
-            .unwrap();
-        assert!(status.success(), "initdb: {}", std::fs::read_to_string(dir.path().join("initdb.log")).unwrap());
+        copy(&template(), &dir.path().join("data"));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut cluster = Self { dir, port, server: None };
         cluster.resume();
@@ -42,7 +34,7 @@ impl Cluster {
     /// Starts the server on the data that is there.
     pub(crate) fn resume(&mut self) {
         let log = File::options().create(true).append(true).open(self.dir.path().join("server.log")).unwrap();
-        let server = as_nobody(binaries().join("postgres"), "QUIT")
+        let server = as_nobody(installation().1.join("postgres"), "QUIT")
             .arg("-D")
             .arg(self.dir.path().join("data"))
             .arg("-k")
@@ -122,24 +114,44 @@ impl Sql {
     }
 }
 
-/// The newest installation that Debian's packages left.
-fn binaries() -> PathBuf {
-    let mut versions: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| {
-            let path = entry.ok()?.path();
-            let version = path.file_name()?.to_str()?.parse().ok()?;
-            is_installed(&path.join("bin")).then(|| (version, path.join("bin")))
-        })
-        .collect();
-    versions.sort();
-    match versions.pop() {
-        Some((_, path)) => path,
-        None => panic!("no PostgreSQL server below /usr/lib/postgresql: apt-get install postgresql"),
+/// An initialised data directory that all test processes copy: `initdb` would be most of the tests' time.
+fn template() -> PathBuf {
+    let (version, binaries) = installation();
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let template = home.join(format!("postgresql-{version}-of-user-{}", nix::unistd::geteuid()));
+    // The first test process makes it, the others wait here. The lock ends with the file.
+    let lock = File::create(home.join("postgresql.lock")).unwrap();
+    lock.lock().unwrap();
+    if !template.exists() {
+        let dir = tempfile::Builder::new().prefix("bingo-initdb-").tempdir().unwrap();
+        give_to_nobody(dir.path());
+        let output = as_nobody(binaries.join("initdb"), "QUIT")
+            .args(["--auth=trust", "--username=postgres", "--no-sync", "--no-locale", "--encoding=UTF8", "--wal-segsize=1", "--pgdata"])
+            .arg(dir.path().join("data"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let unfinished = template.with_extension("unfinished");
+        let _ = std::fs::remove_dir_all(&unfinished);
+        copy(&dir.path().join("data"), &unfinished);
+        std::fs::rename(&unfinished, &template).unwrap();
     }
+    template
 }
 
-fn is_installed(bin: &Path) -> bool {
-    bin.join("initdb").exists() && bin.join("postgres").exists()
+/// With owners and modes, about which PostgreSQL is particular.
+fn copy(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(status.success(), "cp -a {} {} failed", from.display(), to.display());
+}
+
+/// Version and programs of the newest server that Debian's packages left.
+fn installation() -> (u32, PathBuf) {
+    let found = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let version = path.file_name()?.to_str()?.parse().ok()?;
+        let binaries = path.join("bin");
+        (binaries.join("initdb").exists() && binaries.join("postgres").exists()).then_some((version, binaries))
+    });
+    found.max().unwrap_or_else(|| panic!("no PostgreSQL server below /usr/lib/postgresql: apt-get install postgresql"))
 }
