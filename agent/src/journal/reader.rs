@@ -1,0 +1,166 @@
+//! Reading: records out of the journal, hits out of records.
+
+use super::Rule;
+use super::cursor::Position;
+use super::matcher::LINE_LIMIT;
+use super::sys::{Journal, cursor_text};
+use crate::printable::{SHOWN_CHARS, escaped};
+use std::io;
+use std::os::fd::BorrowedFd;
+use warden_edge::clock::realtime_micros;
+use warden_logic::moment::Moment;
+use warden_logic::service::input::{Invocation, LogHit};
+
+/// journald's own id for "Suppressed N messages from UNIT" (`SD_MESSAGE_JOURNAL_DROPPED`).
+const SUPPRESSED: &str = "MESSAGE_ID=a596d6fe7bfa4994828e72309e95d61e";
+/// Records are looked for from a little before the start, because the wall clock, by which the journal is entered, may have
+/// been set; what is too old is then left out by the monotonic clock.
+const MARGIN_USEC: u64 = 10_000_000;
+
+/// A journal that is open at a position and sees only what the rules are about.
+pub(super) struct Reader {
+    journal: Journal,
+    boot_id: String,
+    /// Records that were received before this are not ours to tell.
+    since: u64,
+    /// The current record, when it is one of this boot; its time.
+    at: Option<u64>,
+}
+
+/// What one record came to.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// It is of a watched unit and new.
+    pub(super) record: bool,
+    /// Hits, by index of the rule.
+    pub(super) hits: Vec<(usize, LogHit)>,
+    /// A line matched whose invocation journald does not know.
+    pub(super) unattributed: bool,
+    /// journald dropped this many messages of a watched unit.
+    pub(super) suppressed: u64,
+}
+
+impl Reader {
+    /// Opens the journal after `position`, or else at records received from `since` on.
+    pub(super) fn open(rules: &[Rule], boot_id: &str, position: Option<&Position>, since: u64) -> io::Result<Self> {
+        let mut journal = Journal::open()?;
+        if !journal.is_readable()? {
+            let text = "no record of the journal can be read; add this program's user to the group systemd-journal";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        journal.set_data_threshold(LINE_LIMIT * 2)?;
+        for rule in rules {
+            journal.add_match(&format!("_SYSTEMD_UNIT={}", rule.unit))?;
+        }
+        journal.add_disjunction()?;
+        journal.add_match(SUPPRESSED)?;
+        // Only journald itself has this transport: the id alone could be sent by anybody.
+        journal.add_match("_TRANSPORT=driver")?;
+        let mut reader = Self { journal, boot_id: boot_id.to_owned(), since, at: None };
+        match position.and_then(|position| Some((cursor_text(&position.cursor)?, position.monotonic_usec))) {
+            Some((cursor, monotonic)) if reader.journal.seek_cursor(&cursor).is_ok() => {
+                reader.since = monotonic;
+                // The record of the cursor was told already. Any other here is the first after it.
+                if reader.journal.next()? && !reader.journal.is_at(&cursor)? {
+                    reader.journal.seek_cursor(&cursor)?;
+                }
+            }
+            _ => reader.journal.seek_realtime(realtime_micros().saturating_sub(MARGIN_USEC))?,
+        }
+        Ok(reader)
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.journal.descriptor()
+    }
+
+    pub(super) fn process(&mut self) -> io::Result<()> {
+        self.journal.process()
+    }
+
+    /// The next record, compared with the rules. `None`: there is none yet.
+    pub(super) fn next(&mut self, rules: &[Rule]) -> io::Result<Option<Seen>> {
+        if !self.journal.next()? {
+            return Ok(None);
+        }
+        let (at, boot) = self.journal.received()?;
+        if boot != self.boot_id || at < self.since {
+            return Ok(Some(Seen::default()));
+        }
+        self.at = Some(at);
+        let unit = self.text(c"_SYSTEMD_UNIT")?.unwrap_or_default();
+        let Some(message) = self.journal.data(c"MESSAGE")?.map(<[u8]>::to_vec) else {
+            return Ok(Some(Seen { record: true, ..Seen::default() }));
+        };
+        let matching: Vec<usize> = rules
+            .iter()
+            .enumerate()
+            .filter(|(_, rule)| rule.unit == unit && rule.matcher.matches(&message))
+            .map(|(index, _)| index)
+            .collect();
+        let mut seen = Seen { record: rules.iter().any(|rule| rule.unit == unit), ..Seen::default() };
+        if !seen.record {
+            seen.suppressed = suppressed(&String::from_utf8_lossy(&message), rules);
+        }
+        if matching.is_empty() {
+            return Ok(Some(seen));
+        }
+        let invocation = self.text(c"_SYSTEMD_INVOCATION_ID")?.and_then(|text| u128::from_str_radix(&text, 16).ok()).map(Invocation);
+        let Some(invocation) = invocation else {
+            seen.unattributed = true;
+            return Ok(Some(seen));
+        };
+        let line = escaped(String::from_utf8_lossy(&message).trim(), SHOWN_CHARS);
+        seen.hits = matching
+            .into_iter()
+            .map(|index| {
+                let Rule { name, means, .. } = &rules[index];
+                (index, LogHit { invocation, pattern: name.clone(), means: *means, line: line.clone(), at: Moment::from_micros(at) })
+            })
+            .collect();
+        Ok(Some(seen))
+    }
+
+    /// The last record that [`Reader::next`] went over, when it was of this boot.
+    pub(super) fn position(&mut self) -> io::Result<Option<Position>> {
+        let Some(monotonic_usec) = self.at else { return Ok(None) };
+        Ok(Some(Position { boot_id: self.boot_id.clone(), monotonic_usec, cursor: self.journal.cursor()? }))
+    }
+
+    fn text(&mut self, field: &std::ffi::CStr) -> io::Result<Option<String>> {
+        Ok(self.journal.data(field)?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+    }
+}
+
+/// How many messages journald says it dropped, when they were one of the rules' units'. `Suppressed 12 messages from a.service`
+fn suppressed(message: &str, rules: &[Rule]) -> u64 {
+    let mut words = message.split_whitespace();
+    let (Some("Suppressed"), Some(count), Some("messages"), Some("from"), Some(unit)) =
+        (words.next(), words.next(), words.next(), words.next(), words.next())
+    else {
+        return 0;
+    };
+    if rules.iter().any(|rule| rule.unit == unit) { count.parse().unwrap_or(0) } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::matcher::Matcher;
+    use warden_logic::service::input::Means;
+
+    #[test]
+    fn journald_s_own_word_about_a_gap_is_understood() {
+        let rules = [Rule {
+            service: 0,
+            unit: "bingo.service".to_owned(),
+            name: "doom".to_owned(),
+            matcher: Matcher::Line("x".to_owned()),
+            means: Means::Fatal,
+        }];
+        assert_eq!(suppressed("Suppressed 1234 messages from bingo.service", &rules), 1234);
+        assert_eq!(suppressed("Suppressed 1234 messages from other.service", &rules), 0);
+        assert_eq!(suppressed("Suppressed many messages from bingo.service", &rules), 0);
+        assert_eq!(suppressed("", &rules), 0);
+    }
+}

@@ -1,0 +1,325 @@
+//! The thread that reads the journal: waits, looks, hands over, remembers how far.
+
+use super::cursor::{self, Position};
+use super::hint::Hints;
+use super::pace::Pace;
+use super::reader::{Reader, Seen};
+use super::{Health, Rule};
+use crate::feed::Feed;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::oneshot;
+use warden_edge::clock::{boot_id, monotonic_micros};
+use warden_logic::service::input::{Input, LogHit};
+
+/// Hits that one rule forwards within a second. One is enough for everything that may follow; a service that repeats its
+/// last words ten thousand times must not fill the feed with them.
+pub const HITS_A_SECOND: u32 = 10;
+/// Records read before the hints and the end are looked after again.
+const AT_ONCE: usize = 500;
+/// The position is saved at once after a hit, and otherwise this often: what is read twice then costs nothing but time.
+const SAVE_MICROS: u64 = 10_000_000;
+/// Between attempts to open a journal that cannot be read.
+const RETRY: Duration = Duration::from_secs(2);
+/// The thread ends within one wait of being told to, unless a disk holds it.
+const STOP_DEADLINE: Duration = Duration::from_secs(2);
+
+/// The reading of the journal. Dropping it tells the thread to end; [`Tail::stop`] also waits for that.
+pub struct Tail {
+    health: Arc<Mutex<Health>>,
+    /// Closing it is the signal to end.
+    stop: Option<PipeWriter>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Tail {
+    /// Begins to read. `hint` is a socket that journald's syslog forward arrives at; `cursor_file` is where the position is kept.
+    ///
+    /// Without rules there is nothing to read, and no thread.
+    ///
+    /// # Errors
+    /// When the thread cannot be made. A journal that cannot be read is no error here: it is told by [`Tail::health`].
+    pub fn start(rules: Vec<Rule>, hint: Option<OwnedFd>, cursor_file: PathBuf, feed: Feed) -> io::Result<Self> {
+        let (stopped, stop) = io::pipe()?;
+        let (end, ended) = oneshot::channel();
+        let health = Arc::new(Mutex::new(Health { source: "off: no patterns".to_owned(), ..Health::default() }));
+        if !rules.is_empty() {
+            let throttle = rules.iter().map(|_| Throttle::default()).collect();
+            let follower = Follower {
+                rules,
+                throttle,
+                hints: hint.map(Hints::on),
+                stopped,
+                feed,
+                cursor_file,
+                health: Arc::clone(&health),
+                pace: Pace::default(),
+                saved: None,
+                saved_at: 0,
+                started: monotonic_micros(),
+            };
+            std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
+                follower.run();
+                // Nobody waits when the tail was dropped.
+                let _ = end.send(());
+            })?;
+        }
+        Ok(Self { health, stop: Some(stop), ended })
+    }
+
+    /// How the reading goes.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        lock(&self.health).clone()
+    }
+
+    /// Tells the thread to save its position and end, and waits for it; false when it did not in time.
+    pub async fn stop(mut self) -> bool {
+        drop(self.stop.take());
+        // A sender that is gone means that the thread has ended, or never was.
+        tokio::time::timeout(STOP_DEADLINE, &mut self.ended).await.is_ok()
+    }
+}
+
+/// Everything the thread owns.
+struct Follower {
+    rules: Vec<Rule>,
+    throttle: Vec<Throttle>,
+    hints: Option<Hints>,
+    stopped: PipeReader,
+    feed: Feed,
+    cursor_file: PathBuf,
+    health: Arc<Mutex<Health>>,
+    pace: Pace,
+    saved: Option<Position>,
+    saved_at: u64,
+    started: u64,
+}
+
+/// The thread was told to end, or nobody is left to tell.
+struct Stop;
+
+/// What ends one opening of the journal.
+enum Interrupted {
+    Stop,
+    Failed(io::Error),
+}
+
+impl From<Stop> for Interrupted {
+    fn from(_: Stop) -> Self {
+        Self::Stop
+    }
+}
+
+impl From<io::Error> for Interrupted {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Follower {
+    fn run(mut self) {
+        loop {
+            let Interrupted::Failed(error) = self.follow() else { return };
+            lock(&self.health).error = Some(error.to_string());
+            if self.pause(RETRY).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Opens the journal and follows it for as long as that goes well.
+    fn follow(&mut self) -> Interrupted {
+        let opened = boot_id().and_then(|boot_id| {
+            if self.saved.is_none() {
+                self.saved = cursor::load(&self.cursor_file, &boot_id);
+            }
+            Reader::open(&self.rules, &boot_id, self.saved.as_ref(), self.started)
+        });
+        let mut reader = match opened {
+            Ok(reader) => reader,
+            Err(error) => return Interrupted::Failed(error),
+        };
+        lock(&self.health).error = None;
+        let ended = loop {
+            if let Err(ended) = self.look(&mut reader).and_then(|more| self.wait(&mut reader, more)) {
+                break ended;
+            }
+        };
+        // Whatever ended it: everything up to here was handed over.
+        self.save(&mut reader, true);
+        ended
+    }
+
+    /// Reads what is new. True when there is more than was read.
+    fn look(&mut self, reader: &mut Reader) -> Result<bool, Interrupted> {
+        let (mut records, mut hit, mut more) = (false, false, true);
+        for _ in 0..AT_ONCE {
+            let Some(seen) = reader.next(&self.rules)? else {
+                more = false;
+                break;
+            };
+            records |= seen.record;
+            hit |= !seen.hits.is_empty();
+            self.hand_over(seen)?;
+        }
+        self.pace.looked(records, hit);
+        self.save(reader, hit);
+        lock(&self.health).source.replace_range(.., self.pace.source(self.hints.is_some()));
+        Ok(more)
+    }
+
+    fn hand_over(&mut self, seen: Seen) -> Result<(), Stop> {
+        {
+            let mut health = lock(&self.health);
+            health.records += u64::from(seen.record);
+            health.unattributed += u64::from(seen.unattributed);
+            health.suppressed += seen.suppressed;
+        }
+        for (index, hit) in seen.hits {
+            let service = self.rules[index].service;
+            let pass = self.throttle[index].pass(hit.at.as_micros());
+            {
+                let mut health = lock(&self.health);
+                *health.hits.entry(service).or_default() += 1;
+                health.throttled += u64::from(!pass);
+            }
+            if pass {
+                self.send(service, hit)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A full feed is waited for, with an eye on the end: the journal keeps what is not read yet.
+    fn send(&mut self, service: usize, hit: LogHit) -> Result<(), Stop> {
+        let mut item = (service, Input::LogHit(hit));
+        loop {
+            match self.feed.try_send(item) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Closed(_)) => return Err(Stop),
+                Err(TrySendError::Full(back)) => item = back,
+            }
+            self.pause(Duration::from_millis(1))?;
+        }
+    }
+
+    /// Waits until there is a reason to look: the pace, a hint that is urgent, the journal's own notification.
+    fn wait(&mut self, reader: &mut Reader, more: bool) -> Result<(), Interrupted> {
+        let due = monotonic_micros().saturating_add(if more { 0 } else { micros(self.pace.wait(monotonic_micros())) });
+        loop {
+            let left = Duration::from_micros(due.saturating_sub(monotonic_micros()));
+            let hints = self.hints.as_ref().map(|hints| hints.socket.as_fd());
+            let [stopped, changed, hinted] = ready([Some(self.stopped.as_fd()), Some(reader.descriptor()), hints], left)?;
+            if stopped {
+                return Err(Interrupted::Stop);
+            }
+            if changed {
+                reader.process()?;
+            }
+            let mut urgent = false;
+            if hinted && let Some(hints) = &mut self.hints {
+                let waiting = hints.drain(&self.rules);
+                self.pace.hinted(waiting, monotonic_micros());
+                urgent = waiting.urgent;
+            }
+            if changed || urgent || monotonic_micros() >= due {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits, unless told to end.
+    fn pause(&self, duration: Duration) -> Result<(), Stop> {
+        match ready([Some(self.stopped.as_fd()), None, None], duration) {
+            Ok([false, _, _]) => Ok(()),
+            _ => Err(Stop),
+        }
+    }
+
+    /// Remembers how far everything was handed over. Only ever called when it was.
+    fn save(&mut self, reader: &mut Reader, at_once: bool) {
+        let now = monotonic_micros();
+        if !at_once && now.saturating_sub(self.saved_at) < SAVE_MICROS {
+            return;
+        }
+        // A position that cannot be taken or written costs a repetition after a restart, and is said.
+        let saved = reader.position().and_then(|position| match position {
+            Some(position) if self.saved.as_ref() != Some(&position) => {
+                cursor::save(&self.cursor_file, &position)?;
+                Ok(Some(position))
+            }
+            _ => Ok(None),
+        });
+        self.saved_at = now;
+        match saved {
+            Ok(Some(position)) => self.saved = Some(position),
+            Ok(None) => {}
+            Err(error) => lock(&self.health).error = Some(format!("{}: the position cannot be saved: {error}", self.cursor_file.display())),
+        }
+    }
+}
+
+/// Which of up to three descriptors are readable (or at their end) within `timeout`.
+fn ready(descriptors: [Option<BorrowedFd<'_>>; 3], timeout: Duration) -> io::Result<[bool; 3]> {
+    let mut polled: Vec<PollFd<'_>> = descriptors.iter().flatten().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)).collect();
+    match ppoll(&mut polled, Some(TimeSpec::from_duration(timeout)), None) {
+        Ok(_) | Err(Errno::EINTR) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut answers = polled.iter().map(|fd| fd.any().unwrap_or(false));
+    Ok(descriptors.map(|descriptor| descriptor.is_some() && answers.next().unwrap_or(false)))
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+fn lock(health: &Mutex<Health>) -> MutexGuard<'_, Health> {
+    health.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets [`HITS_A_SECOND`] through.
+#[derive(Debug, Default)]
+struct Throttle {
+    second: u64,
+    passed: u32,
+}
+
+impl Throttle {
+    fn pass(&mut self, at: u64) -> bool {
+        if self.second != at / 1_000_000 {
+            (self.second, self.passed) = (at / 1_000_000, 0);
+        }
+        self.passed = self.passed.saturating_add(1);
+        self.passed <= HITS_A_SECOND
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_hits_is_thinned_second_by_second() {
+        let mut throttle = Throttle::default();
+        let passed = (0..10_000).filter(|hit| throttle.pass(3_000_000 + hit * 10)).count();
+        assert_eq!(passed, HITS_A_SECOND as usize);
+        assert!(throttle.pass(4_000_000));
+    }
+
+    #[tokio::test]
+    async fn a_tail_without_rules_stops_at_once() {
+        let (feed, _inputs) = tokio::sync::mpsc::channel(1);
+        let tail = Tail::start(Vec::new(), None, PathBuf::from("/nonexistent/cursor"), feed).unwrap();
+        assert_eq!(tail.health().source, "off: no patterns");
+        assert!(tail.stop().await);
+    }
+}
