@@ -195,11 +195,8 @@ fn run(verb: Verb) -> Result<()> {
 }
 
 fn up(wanted: Wanted) -> Result<()> {
-    let lab = Lab::up(wanted)?;
-    for line in forward::addresses(&lab.ports()) {
-        print(&line)?;
-    }
-    Ok(())
+    Lab::up(wanted)?;
+    status(false)
 }
 
 fn print(text: &str) -> Result<()> {

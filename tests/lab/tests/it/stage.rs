@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use warden_lab::{Lab, Node, RUN, STATE};
+use warden_lab::{CACHE, Lab, Node, RUN, STATE};
 
 /// Enough for everything but a boot with an empty cache.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -61,9 +61,15 @@ impl Stage {
 
     /// Takes the lab down and looks whether anything has been left.
     pub(crate) fn down_leaves_nothing(&self) {
+        let namespaces = namespaces();
         must(&["down"]);
-        let after = Traces::take();
-        assert_eq!(after, self.before, "left after `down` (right: as it was before the lab)");
+        assert_eq!(Traces::take(), self.before, "left after `down` (right: as it was before the lab)");
+        let inside = each_process(|process| {
+            let namespace = fs::metadata(process.join("ns/net")).ok()?.ino();
+            let words = fs::read_to_string(process.join("cmdline")).ok().filter(|w| !w.is_empty())?; // empty: dead already
+            namespaces.contains(&namespace).then_some(words)
+        });
+        assert!(inside.is_empty(), "these still live in the lab's namespaces: {inside:?}");
         for folder in [RUN, STATE, "/run/warden-lab.lock"] {
             assert!(!Path::new(folder).exists(), "{folder} is left after `down`");
         }
@@ -76,12 +82,12 @@ impl Drop for Stage {
     }
 }
 
-/// What a lab could leave on this computer.
+/// What a lab could leave on this computer. Only what can be the lab's is looked at:
+/// others work here meanwhile.
 #[derive(Debug, PartialEq, Eq)]
 struct Traces {
     mounts: BTreeSet<String>,
     processes: BTreeSet<String>,
-    namespaces: BTreeSet<u64>,
     groups: BTreeSet<String>,
     inotify: String,
 }
@@ -90,21 +96,22 @@ impl Traces {
     fn take() -> Self {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         Self {
-            mounts: mounts.lines().map(|l| l.split(' ').nth(1).unwrap().to_owned()).collect(),
-            processes: each_process(|folder| {
-                // Only what a lab could have started: others work on this computer meanwhile.
-                let words = fs::read_to_string(folder.join("cmdline")).ok()?.replace('\0', " ");
-                let exe = fs::read_link(folder.join("exe")).ok()?.display().to_string();
-                (exe.starts_with(RUN) || words.contains("nspawn") || words.contains("mmdebstrap")).then_some(words)
-            }),
-            namespaces: each_process(|folder| {
-                let root = fs::read_link(folder.join("root")).ok()?; // a kernel thread or a dead process has none
-                root.exists().then(|| fs::metadata(folder.join("ns/net")).ok().map(|m| m.ino()))?
+            mounts: mounts.lines().filter(|l| l.contains("/warden-lab")).map(ToOwned::to_owned).collect(),
+            processes: each_process(|process| {
+                let words = fs::read_to_string(process.join("cmdline")).ok()?.replace('\0', " ");
+                let program = fs::read_link(process.join("exe")).ok()?.display().to_string();
+                (program.starts_with(RUN) || [RUN, STATE, CACHE].iter().any(|folder| words.contains(folder))).then_some(words)
             }),
             groups: groups(),
             inotify: fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").unwrap(),
         }
     }
+}
+
+/// The lab's network namespaces.
+fn namespaces() -> BTreeSet<u64> {
+    let Ok(entries) = fs::read_dir(Path::new(RUN).join("net")) else { return BTreeSet::new() };
+    entries.flatten().map(|e| fs::metadata(e.path()).unwrap().ino()).collect()
 }
 
 fn each_process<T: Ord>(look: impl Fn(&Path) -> Option<T>) -> BTreeSet<T> {
