@@ -52,8 +52,7 @@ impl Matches {
 /// Matches every reported service.
 #[must_use]
 pub fn matches(policy: &Policy, observed: &Observed, roster: &Roster) -> Matches {
-    let backends: HashMap<&str, Index<'_>> =
-        observed.backends().map(|(name, servers)| (name, Index::of(policy, name, servers))).collect();
+    let backends: HashMap<&str, Index<'_>> = observed.backends().map(|(name, servers)| (name, Index::of(policy, name, servers))).collect();
     let mut claims: BTreeMap<ServerId, Vec<Claim>> = BTreeMap::new();
     let mut found = Matches::default();
     for (node, known) in roster.nodes() {
@@ -133,7 +132,11 @@ impl<'a> Index<'a> {
 
     fn ambiguous(&self, what: &str, servers: &[&Server]) -> String {
         let names: Vec<_> = servers.iter().map(|server| &*server.id.server).collect();
-        format!("{what} fits several servers of backend {}: {}; give the service an `address` that fits one", self.backend, names.join(", "))
+        format!(
+            "{what} fits several servers of backend {}: {}; give the service an `address` that fits one",
+            self.backend,
+            names.join(", ")
+        )
     }
 
     fn missing(&self, node: &str, address: &str) -> String {

@@ -90,8 +90,7 @@ impl Step {
 #[must_use]
 pub fn plan(observed: &Observed, ledger: &Ledger, judgements: &[Judgement]) -> Vec<Step> {
     let wanted = observed.servers.iter().zip(judgements).filter(|(server, judgement)| server.id == judgement.id);
-    let mut steps: Vec<Step> =
-        wanted.filter_map(|(server, judgement)| step(server, ledger.verdict(&server.id), &judgement.want)).collect();
+    let mut steps: Vec<Step> = wanted.filter_map(|(server, judgement)| step(server, ledger.verdict(&server.id), &judgement.want)).collect();
     steps.sort_by_key(Step::rank);
     steps
 }

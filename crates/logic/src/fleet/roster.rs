@@ -69,7 +69,9 @@ impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Overtaken { held, came } => write!(f, "report {came} was overtaken by report {held} of the same agent"),
-            Self::Replaced => f.write_str("another agent that started later speaks for this node: two agents carry one name, or this one was replaced"),
+            Self::Replaced => {
+                f.write_str("another agent that started later speaks for this node: two agents carry one name, or this one was replaced")
+            }
             Self::Full => write!(f, "{MAX_NODES} nodes speak already: no room for another one"),
         }
     }
@@ -109,7 +111,8 @@ impl Roster {
         let speaker = Speaker { boot_id: report.boot_id, epoch: report.agent_epoch };
         let Some(node) = self.nodes.get_mut(&report.node) else {
             self.make_room(now, lease)?;
-            let node = Node { speaker, seq: report.seq, heard: now, agent_version: report.agent_version, services: report.services, rival: None };
+            let node =
+                Node { speaker, seq: report.seq, heard: now, agent_version: report.agent_version, services: report.services, rival: None };
             self.nodes.insert(report.node, node);
             return Ok(true);
         };

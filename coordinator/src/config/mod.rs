@@ -1,0 +1,263 @@
+//! The configuration: `coordinator.d` drop-ins into checked values, every fault at once.
+//!
+//! Every key and its default is in `units/etc/warden/coordinator.d/10-defaults.toml`; a test holds that file against this one.
+//! Guarantees: what a [`Config`] holds fits together. Left to others: whether addresses are this machine's, whether sockets exist.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use warden_edge::config::{Directories, Faults, Found, Section, Tree};
+use warden_logic::fleet::{BackendPolicy, Policy};
+
+/// The checked configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The files that it was made of, in the order of application.
+    pub files: Vec<PathBuf>,
+    /// Where agents report.
+    pub listen: SocketAddr,
+    /// The socket of `agentctl fleet`.
+    pub admin: PathBuf,
+    /// /metrics, /live and /ready.
+    pub page: SocketAddr,
+    /// HAProxy's runtime socket.
+    pub socket: PathBuf,
+    /// Observe, plan, apply: so often.
+    pub cycle: Duration,
+    /// The deadline of a cycle's commands.
+    pub command_timeout: Duration,
+    /// How often an agent reports when nothing happens.
+    pub heartbeat: Duration,
+    /// What the decisions need.
+    pub policy: Policy,
+}
+
+/// Reads and checks the drop-ins.
+///
+/// # Errors
+/// Every fault, with file, line, key and remedy. Nothing is applied.
+pub fn load(directories: &Directories) -> Result<Config, Faults> {
+    check(Tree::load(directories)?)
+}
+
+fn check(tree: Tree) -> Result<Config, Faults> {
+    let root = tree.root();
+    let listen = address(&root, "listen", "127.0.0.1:7443");
+    let admin = path(&root, "admin", "/run/warden/coordinator.sock");
+    let page = address(&root, "page", "127.0.0.1:7480");
+    if listen.value == page.value {
+        root.fault(listen.place, format!("`listen` and `page` are the same address, {}: give one of them another port", listen.value));
+    }
+    let haproxy = root.table("haproxy");
+    let haproxy = haproxy.map_or_else(Haproxy::default, Haproxy::read);
+    let agents = root.table("agents");
+    let agents = agents.map_or_else(Agents::default, Agents::read);
+    let backends = root.named_tables("backend").into_iter().map(|(name, section)| (name.value, backend(section))).collect();
+    root.finish();
+    let config = Config {
+        files: tree.files().to_vec(),
+        listen: listen.value,
+        admin,
+        page: page.value,
+        socket: haproxy.socket,
+        cycle: haproxy.cycle,
+        command_timeout: haproxy.command_timeout,
+        heartbeat: agents.heartbeat,
+        policy: Policy { lease: agents.lease.into(), orphan_after: agents.orphan_after.into(), agent_port: haproxy.agent_port, backends },
+    };
+    tree.finish(config)
+}
+
+struct Haproxy {
+    socket: PathBuf,
+    agent_port: u16,
+    cycle: Duration,
+    command_timeout: Duration,
+}
+
+impl Default for Haproxy {
+    fn default() -> Self {
+        Self {
+            socket: "/run/haproxy/warden.sock".into(),
+            agent_port: 7481,
+            cycle: Duration::from_millis(250),
+            command_timeout: Duration::from_millis(200),
+        }
+    }
+}
+
+impl Haproxy {
+    fn read(section: Section<'_>) -> Self {
+        let default = Self::default();
+        let socket = path(&section, "socket", "/run/haproxy/warden.sock");
+        let port = section.integer("agent_port", 1..=65_535).and_then(|found| u16::try_from(found.value).ok());
+        let cycle = span(&section, "cycle", default.cycle, Duration::from_millis(10)..=Duration::from_secs(10));
+        let command_timeout =
+            span(&section, "command_timeout", default.command_timeout, Duration::from_millis(10)..=Duration::from_secs(5));
+        section.finish();
+        Self { socket, agent_port: port.unwrap_or(default.agent_port), cycle: cycle.value, command_timeout: command_timeout.value }
+    }
+}
+
+struct Agents {
+    heartbeat: Duration,
+    lease: Duration,
+    orphan_after: Duration,
+}
+
+impl Default for Agents {
+    fn default() -> Self {
+        Self { heartbeat: Duration::from_secs(1), lease: Duration::from_secs(3), orphan_after: Duration::from_secs(60) }
+    }
+}
+
+impl Agents {
+    fn read(section: Section<'_>) -> Self {
+        let default = Self::default();
+        let most = Duration::from_secs(24 * 60 * 60);
+        let heartbeat = span(&section, "heartbeat", default.heartbeat, Duration::from_millis(100)..=most);
+        let lease = span(&section, "lease", default.lease, Duration::from_millis(200)..=most);
+        let orphan_after = span(&section, "orphan_after", default.orphan_after, Duration::from_secs(1)..=most);
+        if lease.value < heartbeat.value * 2 {
+            let text = format!(
+                "`lease` must be at least twice `heartbeat`, or one lost report makes a node lost: {:?} < 2 × {:?}",
+                lease.value, heartbeat.value
+            );
+            section.fault(lease.place, text);
+        }
+        if orphan_after.value <= lease.value {
+            let text = format!("`orphan_after` must be longer than `lease`: {:?} ≤ {:?}", orphan_after.value, lease.value);
+            section.fault(orphan_after.place, text);
+        }
+        section.finish();
+        Self { heartbeat: heartbeat.value, lease: lease.value, orphan_after: orphan_after.value }
+    }
+}
+
+fn backend(section: Section<'_>) -> BackendPolicy {
+    let default = BackendPolicy::default();
+    let min = section.integer("min_in_traffic", 0..=10_000).and_then(|found| u32::try_from(found.value).ok());
+    let table = section.text_map("servers").map(|found| found.value).unwrap_or_default();
+    let mut servers = BTreeMap::new();
+    let mut nodes = BTreeMap::new();
+    for (server, node) in table {
+        if let Some(other) = nodes.insert(node.value.clone(), server.value.clone()) {
+            section.fault(node.place, format!("node {} stands for server {other} already: one node, one server", node.value));
+        }
+        servers.insert(server.value, node.value);
+    }
+    section.finish();
+    BackendPolicy { min_in_traffic: min.unwrap_or(default.min_in_traffic), servers }
+}
+
+fn address(section: &Section<'_>, key: &'static str, default: &str) -> Found<SocketAddr> {
+    let found = section.text(key);
+    let found = Found::or(found, section, default.to_owned());
+    let value = found.value.parse().unwrap_or_else(|_| {
+        let text = format!("`{key}` must be an address and a port, as in \"{default}\" or \"[::1]:7443\", and is {:?}", found.value);
+        section.fault(found.place.clone(), text);
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    });
+    Found { value, place: found.place }
+}
+
+fn path(section: &Section<'_>, key: &'static str, default: &str) -> PathBuf {
+    let found = section.text(key);
+    let found = Found::or(found, section, default.to_owned());
+    if !Path::new(&found.value).is_absolute() {
+        section.fault(found.place, format!("`{key}` must be a whole path, as in {default:?}, and is {:?}", found.value));
+    }
+    found.value.into()
+}
+
+fn span(section: &Section<'_>, key: &'static str, default: Duration, range: std::ops::RangeInclusive<Duration>) -> Found<Duration> {
+    let found = section.duration(key);
+    let found = Found::or(found, section, default);
+    if !range.contains(&found.value) {
+        let text = format!("`{key}` must be from {:?} to {:?}, and is {:?}", range.start(), range.end(), found.value);
+        section.fault(found.place.clone(), text);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Tree::parse("c.toml", text).and_then(check).map_err(|faults| faults.to_string())
+    }
+
+    /// The installed sample: as shipped it changes nothing, and with every `#` line switched on it says the defaults.
+    #[test]
+    fn the_installed_sample_holds_every_key_and_its_default() {
+        let sample = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../units/etc/warden/coordinator.d/10-defaults.toml"));
+        let defaults = Config { files: vec!["c.toml".into()], ..parse("").unwrap() };
+        assert_eq!(parse(sample).unwrap(), defaults);
+
+        let switched_on: String =
+            sample.lines().map(|line| line.strip_prefix("# ").unwrap_or(line)).map(|line| format!("{line}\n")).collect();
+        let mut config = parse(&switched_on).unwrap();
+        assert_eq!(config.policy.backends.remove("bingo"), Some(BackendPolicy::default()));
+        assert_eq!(config, defaults);
+        for key in [
+            "listen",
+            "admin",
+            "page",
+            "socket",
+            "agent_port",
+            "cycle",
+            "command_timeout",
+            "heartbeat",
+            "lease",
+            "orphan_after",
+            "min_in_traffic",
+        ] {
+            assert!(sample.contains(&format!("# {key} = ")), "{key} is not in the sample");
+        }
+    }
+
+    #[test]
+    fn everything_can_be_said() {
+        let config = parse(
+            "listen = '192.0.2.1:1'\nadmin = '/a'\npage = '[::1]:2'\n[haproxy]\nsocket = '/s'\nagent_port = 3\ncycle = '1s'\ncommand_timeout = '50ms'\n\
+             [agents]\nheartbeat = '2s'\nlease = '6s'\norphan_after = '2m'\n[backend.b]\nmin_in_traffic = 2\nservers = { s1 = 'n1', s2 = 'n2' }\n",
+        );
+        let config = config.unwrap();
+        assert_eq!((config.listen.to_string().as_str(), config.page.to_string().as_str()), ("192.0.2.1:1", "[::1]:2"));
+        assert_eq!(
+            (config.cycle, config.command_timeout, config.heartbeat),
+            (Duration::from_secs(1), Duration::from_millis(50), Duration::from_secs(2))
+        );
+        assert_eq!(config.policy.agent_port, 3);
+        let servers = BTreeMap::from([("s1".to_owned(), "n1".to_owned()), ("s2".to_owned(), "n2".to_owned())]);
+        assert_eq!(config.policy.backend("b"), &BackendPolicy { min_in_traffic: 2, servers });
+        assert_eq!(config.policy.backend("else"), &BackendPolicy::default());
+    }
+
+    #[test]
+    fn all_faults_come_at_once_with_their_places() {
+        let faults = parse(
+            "listen = 'here'\nadmin = 'run/x'\npages = '127.0.0.1:1'\n[haproxy]\nagent_port = 70000\ncycle = 250\n[agents]\nheartbeat = '2s'\nlease = '3s'\norphan_after = '3s'\n\
+             [backend.b]\nmin_in_traffic = -1\nservers = { s1 = 'n', s2 = 'n' }\n",
+        )
+        .unwrap_err();
+        let lines: Vec<&str> = faults.lines().collect();
+        let expected = [
+            "c.toml:1:10: `listen` must be an address and a port",
+            "c.toml:2:9: `admin` must be a whole path",
+            "c.toml:3:1: unknown key `pages`; did you mean `page`?",
+            "c.toml:5:14: `agent_port` must be from 1 to 65535, and is 70000",
+            "c.toml:6:9: `cycle` is 250 without a unit; write \"250s\" if seconds are meant",
+            "c.toml:9:9: `lease` must be at least twice `heartbeat`",
+            "c.toml:10:16: `orphan_after` must be longer than `lease`",
+            "c.toml:12:18: `min_in_traffic` must be from 0 to 10000, and is -1",
+            "c.toml:13:28: node n stands for server s1 already: one node, one server",
+        ];
+        assert_eq!(lines.len(), expected.len(), "{faults}");
+        for (line, start) in lines.iter().zip(expected) {
+            assert!(line.starts_with(start), "{line}\nis not\n{start}");
+        }
+    }
+}

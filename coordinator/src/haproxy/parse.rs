@@ -1,0 +1,250 @@
+//! HAProxy's answers into our types. Pure; columns are found by their names, so that a version may add some.
+
+use super::Counters;
+use std::collections::HashMap;
+use std::sync::Arc;
+use warden_logic::fleet::observed::{AgentCheck, Check, Identity, Operation, Outcome, Server, ServerId};
+
+/// What is wrong with an answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// Something is not there.
+    #[error("`{0}` is missing in: {1}")]
+    Missing(&'static str, String),
+    /// Something is there and is not what it should be.
+    #[error("`{0}` is no {1}: {2}")]
+    Wrong(&'static str, &'static str, String),
+}
+
+/// What `show info` tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Info {
+    pub(super) identity: Identity,
+    pub(super) version: String,
+    /// This process was replaced and only finishes what it has.
+    pub(super) stopping: bool,
+}
+
+/// Reads the answer to `show info`.
+pub(super) fn info(answer: &str) -> Result<Info, ParseError> {
+    let value = |key: &'static str| {
+        let mut pairs = answer.lines().filter_map(|line| line.split_once(':'));
+        let found = pairs.find(|(name, _)| *name == key).map(|(_, value)| value.trim());
+        found.ok_or_else(|| ParseError::Missing(key, excerpt(answer)))
+    };
+    Ok(Info {
+        identity: Identity { pid: number("Pid", value("Pid")?)?, started: number("Start_time_sec", value("Start_time_sec")?)? },
+        version: value("Version")?.to_owned(),
+        stopping: value("Stopping")? != "0",
+    })
+}
+
+/// Bits of `srv_check_state` and `srv_agent_state`: there is one, and nobody switched it off.
+const CONFIGURED: u32 = 0x2;
+const ENABLED: u32 = 0x4;
+
+/// Reads the answer to `show servers state`.
+pub(super) fn servers_state(answer: &str) -> Result<Vec<Server>, ParseError> {
+    let mut lines = answer.lines();
+    if lines.next() != Some("1") {
+        return Err(ParseError::Missing("version 1 of the format", excerpt(answer)));
+    }
+    let header = lines.next().and_then(|line| line.strip_prefix("# ")).ok_or_else(|| ParseError::Missing("header", excerpt(answer)))?;
+    let columns: HashMap<&str, usize> = header.split(' ').enumerate().map(|(at, name)| (name, at)).collect();
+    let mut servers: Vec<Server> = Vec::new();
+    for line in lines {
+        let row = Row { columns: &columns, fields: line.split(' ').collect(), line };
+        // Servers of one backend share its name.
+        let name = row.text("be_name")?;
+        let backend = match servers.last() {
+            Some(last) if *last.id.backend == *name => Arc::clone(&last.id.backend),
+            Some(_) | None => Arc::from(name),
+        };
+        servers.push(server(&row, backend)?);
+    }
+    Ok(servers)
+}
+
+fn server(row: &Row<'_>, backend: Arc<str>) -> Result<Server, ParseError> {
+    let operation = match row.text("srv_op_state")? {
+        "0" => Operation::Stopped,
+        "1" => Operation::Starting,
+        "2" => Operation::Running,
+        "3" => Operation::Stopping,
+        other => return Err(ParseError::Wrong("srv_op_state", "known state", other.to_owned())),
+    };
+    let outcome = match row.text("srv_check_result")? {
+        "2" => Outcome::Failed,
+        "3" | "4" => Outcome::Passed, // 4: passed, for sessions that belong there ("404 disables")
+        _ => Outcome::Pending,        // 0 under way or never run, 1 neutral
+    };
+    let check: u32 = row.number("srv_check_state")?;
+    let agent: u32 = row.number("srv_agent_state")?;
+    Ok(Server {
+        id: ServerId { backend, server: Arc::from(row.text("srv_name")?) },
+        host: row.text("srv_addr")?.to_owned(),
+        port: row.number("srv_port")?,
+        fqdn: Some(row.text("srv_fqdn")?).filter(|name| *name != "-").map(str::to_owned),
+        operation,
+        admin: row.number("srv_admin_state")?,
+        weight: row.number("srv_uweight")?,
+        configured_weight: row.number("srv_iweight")?,
+        check: Check { enabled: check & (CONFIGURED | ENABLED) == CONFIGURED | ENABLED, outcome },
+        agent: AgentCheck { configured: agent & CONFIGURED != 0, enabled: agent & ENABLED != 0, port: row.number("srv_agent_port")? },
+    })
+}
+
+struct Row<'a> {
+    columns: &'a HashMap<&'a str, usize>,
+    fields: Vec<&'a str>,
+    line: &'a str,
+}
+
+impl<'a> Row<'a> {
+    fn text(&self, column: &'static str) -> Result<&'a str, ParseError> {
+        let at = self.columns.get(column).ok_or_else(|| ParseError::Missing(column, "the header".to_owned()))?;
+        self.fields.get(*at).copied().ok_or_else(|| ParseError::Missing(column, excerpt(self.line)))
+    }
+
+    fn number<T: std::str::FromStr>(&self, column: &'static str) -> Result<T, ParseError> {
+        number(column, self.text(column)?)
+    }
+}
+
+/// Reads the answer to `show stat`, in CSV.
+pub(super) fn counters(answer: &str) -> Result<Vec<Counters>, ParseError> {
+    let mut lines = answer.lines();
+    let header = lines.next().and_then(|line| line.strip_prefix("# ")).ok_or_else(|| ParseError::Missing("header", excerpt(answer)))?;
+    let columns: HashMap<&str, usize> = header.split(',').enumerate().map(|(at, name)| (name, at)).collect();
+    let mut found = Vec::new();
+    for line in lines {
+        let fields = csv(line);
+        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+        let row = Row { columns: &columns, fields, line };
+        if row.text("type")? != "2" {
+            continue; // 2: a server
+        }
+        // A counter that does not apply is empty.
+        let count = |column| match row.text(column)? {
+            "" => Ok(0),
+            text => number::<u64>(column, text),
+        };
+        let errors = count("hrsp_5xx")? + count("econ")? + count("eresp")? + count("wretr")? + count("wredis")?;
+        found.push(Counters { id: ServerId::new(row.text("pxname")?, row.text("svname")?), requests: count("stot")?, errors });
+    }
+    Ok(found)
+}
+
+/// One CSV line: fields in quotes may hold commas, and a doubled quote is one.
+fn csv(line: &str) -> Vec<String> {
+    let mut fields = Vec::new();
+    let mut field = String::new();
+    let mut quoted = false;
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                field.push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => fields.push(std::mem::take(&mut field)),
+            other => field.push(other),
+        }
+    }
+    fields.push(field);
+    fields
+}
+
+fn number<T: std::str::FromStr>(name: &'static str, text: &str) -> Result<T, ParseError> {
+    text.parse().map_err(|_| ParseError::Wrong(name, "number", excerpt(text)))
+}
+
+fn excerpt(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(120).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    macro_rules! fixture {
+        ($name:literal) => {
+            include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/", $name))
+        };
+    }
+
+    const VERSIONS: [(&str, &str, &str, &str); 2] = [
+        ("2.6.12", fixture!("haproxy-2.6/info"), fixture!("haproxy-2.6/servers-state"), fixture!("haproxy-2.6/stat")),
+        ("3.0.11", fixture!("haproxy-3.0/info"), fixture!("haproxy-3.0/servers-state"), fixture!("haproxy-3.0/stat")),
+    ];
+
+    #[test]
+    fn info_of_every_version() {
+        for (version, text, _, _) in VERSIONS {
+            let info = info(text).unwrap();
+            assert!(info.version.starts_with(version), "{info:?}");
+            assert!(!info.stopping && info.identity.pid > 1 && info.identity.started > 1_700_000_000, "{info:?}");
+            assert!(super::info(&text.replace("Stopping: 0", "Stopping: 1")).unwrap().stopping);
+        }
+    }
+
+    /// The fixtures were taken from the same state: s1 agent-down, s2 in `maint`, s3 drained, s4 with `disable agent`, s5 failing
+    /// its check, s6 without checks, and a backend with an IPv6 server of weight 3.
+    #[test]
+    fn servers_of_every_version() {
+        use warden_logic::fleet::observed::Mark;
+        for (version, _, text, _) in VERSIONS {
+            let servers = servers_state(text).unwrap();
+            let of = |name: &str| servers.iter().find(|server| &*server.id.server == name).unwrap_or_else(|| panic!("{version}: {name}"));
+            assert_eq!(
+                (of("s1").operation, of("s1").mark(), of("s1").check),
+                (Operation::Stopped, None, Check { enabled: true, outcome: Outcome::Passed }),
+                "{version}"
+            );
+            assert!(of("s1").asks(19481) && !of("s6").asks(19481));
+            assert_eq!(of("s2").mark(), Some(Mark::Maintenance));
+            assert_eq!(of("s3").mark(), Some(Mark::Drain));
+            assert_eq!(of("s4").mark(), Some(Mark::AgentDisabled));
+            assert_eq!((of("s5").operation, of("s5").check.outcome), (Operation::Stopped, Outcome::Failed));
+            assert_eq!((of("s6").takes_traffic(), of("s6").check.enabled, of("s6").agent.configured), (true, false, false));
+            assert_eq!((of("x").address().as_str(), of("x").weight, of("x").id.backend.as_ref()), ("[::1]:19109", 3, "v6"));
+            assert_eq!(of("s1").address(), "127.0.0.1:19101");
+        }
+    }
+
+    #[test]
+    fn counters_of_every_version() {
+        for (version, _, _, text) in VERSIONS {
+            let counters = counters(text).unwrap();
+            assert_eq!(counters.len(), 7, "{version}: {counters:?}");
+            assert!(counters.iter().any(|counters| counters.requests > 0), "{version}: {counters:?}");
+        }
+    }
+
+    #[test]
+    fn errors_are_counted_where_retries_hide_them() {
+        let text = "# pxname,svname,type,stot,econ,eresp,wretr,wredis,hrsp_5xx,last_chk\napp,s1,2,10,1,2,3,4,,\"a, \"\"b\"\"\"\napp,BACKEND,1,,,,,,,\n";
+        assert_eq!(counters(text).unwrap(), [Counters { id: ServerId::new("app", "s1"), requests: 10, errors: 10 }]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_names_the_field() {
+        let error = servers_state("Permission denied\n").unwrap_err().to_string();
+        assert_eq!(error, "`version 1 of the format` is missing in: Permission denied");
+        let text = fixture!("haproxy-3.0/servers-state").replace("srv_op_state", "srv_state");
+        assert_eq!(servers_state(&text).unwrap_err().to_string(), "`srv_op_state` is missing in: the header");
+        assert_eq!(info("Pid: x\nStart_time_sec: 1\n").unwrap_err().to_string(), "`Pid` is no number: x");
+    }
+
+    proptest! {
+        /// Nothing that a socket may send ends the process.
+        #[test]
+        fn nothing_panics(text in "(1\n# [a-z_ ]{0,40}\n)?[ -~\n]{0,200}") {
+            let _ = info(&text);
+            let _ = servers_state(&text);
+            let _ = counters(&text);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Reports in, directives out: `PUT /v1/nodes/{node}/report`.
+//!
+//! Guarantees: a report is read, checked against its path and version, and handed to the steering loop; the answer is what the loop
+//! says after whatever the report changed has been reached. A loop that is busy or stuck gets `unavailable`, never a hanging connection.
+//! Left to others: which report is newer (`warden_logic::fleet::roster`), who may speak for which node (mutual TLS, with a later issue).
+
+use crate::metrics::{Metrics, Outcome};
+use crate::steer::{Call, Calls};
+use axum::Json;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::put;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use warden_edge::serve::Limits;
+use warden_logic::fleet::roster::Refused;
+use warden_logic::moment::Moment;
+use warden_protocol::v1::VERSION;
+use warden_protocol::v1::error::{ErrorBody, ErrorCode};
+use warden_protocol::v1::report::{Directives, Report};
+
+/// Services of one node. A report of so many, at about 1 kB each, still fits into the largest body.
+const MOST_SERVICES: usize = 256;
+/// A DNS name's limit.
+const LONGEST_NAME: usize = 253;
+
+/// What the server that carries this router allows.
+#[must_use]
+pub fn limits(heartbeat: Duration) -> Limits {
+    // A connection an agent: 10,000 is the aim, and some room for those that come again before the old one is gone. An idle
+    // connection is one that missed three heartbeats.
+    Limits { connections: 12_000, body: 512 * 1024, head: (heartbeat * 3).max(Duration::from_secs(30)), answer: Duration::from_secs(10) }
+}
+
+/// What the handler needs.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// The steering loop.
+    pub calls: Calls,
+    /// How long a report waits for the loop, and again for its answer.
+    pub patience: Duration,
+    /// Where malformed reports are counted.
+    pub metrics: Arc<Metrics>,
+    /// The clock.
+    pub clock: fn() -> Moment,
+}
+
+/// The routes for agents.
+pub fn router(intake: Intake) -> Router {
+    Router::new().route("/v1/nodes/{node}/report", put(report)).fallback(nothing_here).with_state(intake)
+}
+
+/// A refusal: the code decides the status.
+struct Refusal(ErrorBody);
+
+impl Refusal {
+    fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self(ErrorBody { code, message: message.into() })
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        (status, Json(self.0)).into_response()
+    }
+}
+
+async fn nothing_here() -> Response {
+    Refusal::new(ErrorCode::NotFound, "there is only PUT /v1/nodes/NODE/report").into_response()
+}
+
+async fn report(State(intake): State<Intake>, Path(node): Path<String>, body: Result<Bytes, BytesRejection>) -> Response {
+    let arrived = (intake.clock)();
+    let read = body.map_err(|rejection| Refusal::new(ErrorCode::BadRequest, rejection.body_text())).and_then(|body| read(&node, &body));
+    let answer = match read {
+        Ok(report) => hand_over(&intake, report, arrived).await,
+        Err(refusal) => {
+            intake.metrics.report(Outcome::Malformed);
+            Err(refusal)
+        }
+    };
+    match answer {
+        Ok(directives) => Json(directives).into_response(),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// Reads a report and checks it against its path.
+fn read(node: &str, body: &[u8]) -> Result<Report, Refusal> {
+    let bad = |message: String| Refusal::new(ErrorCode::BadRequest, message);
+    let report: Report = serde_json::from_slice(body).map_err(|error| bad(format!("not a report: {error}")))?;
+    if report.v != VERSION {
+        return Err(bad(format!(
+            "version {} of the report is not known here, only {VERSION}: use an agent of the coordinator's version",
+            report.v
+        )));
+    }
+    if report.node != node {
+        return Err(bad(format!("the report is of node {:?}, the path says {node:?}", report.node)));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if node.is_empty() || node.len() > LONGEST_NAME || !node.chars().all(plain) {
+        return Err(bad("a node's name has letters, digits, `-`, `_` and `.`, at most 253 of them".to_owned()));
+    }
+    if report.services.len() > MOST_SERVICES {
+        return Err(bad(format!("{} services; a node has at most {MOST_SERVICES}", report.services.len())));
+    }
+    Ok(report)
+}
+
+async fn hand_over(intake: &Intake, report: Report, arrived: Moment) -> Result<Directives, Refusal> {
+    let unavailable = |message| Refusal::new(ErrorCode::Unavailable, message);
+    let (answer, answered) = oneshot::channel();
+    let sent = timeout(intake.patience, intake.calls.send(Call::Report { report, arrived, answer })).await;
+    sent.map_err(|_| unavailable("too many reports are waiting; send it again"))?.map_err(|_| unavailable("the coordinator is ending"))?;
+    let outcome = timeout(intake.patience, answered).await;
+    let outcome = outcome
+        .map_err(|_| unavailable("the steering loop is busy; send it again"))?
+        .map_err(|_| unavailable("the coordinator is ending"))?;
+    outcome.map_err(|refused| {
+        let code = match refused {
+            Refused::Overtaken { .. } | Refused::Replaced => ErrorCode::Stale,
+            Refused::Full => ErrorCode::Unavailable,
+        };
+        Refusal::new(code, refused.to_string())
+    })
+}

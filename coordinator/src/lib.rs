@@ -1,0 +1,162 @@
+//! The coordinator: moves traffic between nodes through HAProxy's runtime socket.
+//!
+//! In reading order: [`config`]; [`steer`], the loop that observes, plans and applies; [`haproxy`], the only folder that knows
+//! HAProxy's text; [`intake`], where agents report; [`api`], what people read; [`metrics`]; and below, how it is put together.
+//!
+//! Soft state: whatever it knows, agents tell it within a second. Starting, stopping and crashing change nothing in HAProxy.
+//! Left to others: decisions (`warden-logic`), messages (`warden-protocol`).
+
+pub mod api;
+pub mod config;
+pub mod haproxy;
+pub mod intake;
+pub mod metrics;
+pub mod steer;
+
+use config::Config;
+use haproxy::agent_port::{self, Board};
+use metrics::Metrics;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use warden_edge::chain::Chain;
+use warden_edge::config::{Directories, Faults};
+use warden_edge::serve::{self, Limits};
+use warden_edge::signals::{Signal, Signals};
+use warden_edge::{clock, notify};
+use warden_logic::moment::{Moment, Span};
+
+/// Why the coordinator could not begin, or ended by itself.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant's message says it")]
+pub enum RunError {
+    #[error("cannot listen on {0}")]
+    Listen(String, #[source] io::Error),
+    #[error("cannot take over signals")]
+    Signals(#[source] io::Error),
+    #[error("cannot learn this machine's name")]
+    HostName(#[source] io::Error),
+    #[error("a task ended that should never end")]
+    TaskEnded,
+}
+
+/// The clock of everything that is timed here.
+#[must_use]
+pub fn now() -> Moment {
+    Moment::from_micros(clock::monotonic_micros())
+}
+
+/// Runs until a signal asks for the end. SIGHUP reads the configuration again, and keeps the old one when the new has faults.
+///
+/// # Errors
+/// When an address cannot be had. Nothing in HAProxy was changed.
+pub async fn run(config: Config, directories: &Directories) -> Result<(), RunError> {
+    let mut signals = Signals::install().map_err(RunError::Signals)?;
+    let name = |what: String| move |error| RunError::Listen(what, error);
+    let agent_port = agent_port::bind(config.policy.agent_port);
+    let agent_port = agent_port.await.map_err(name(format!("the agent port 127.0.0.1:{}", config.policy.agent_port)))?;
+    let agents = serve::bind_tcp(config.listen).map_err(name(config.listen.to_string()))?;
+    let page = serve::bind_tcp(config.page).map_err(name(config.page.to_string()))?;
+    let admin = serve::bind_unix(&config.admin).await.map_err(name(config.admin.display().to_string()))?;
+
+    let metrics = Arc::new(Metrics::default());
+    let board = Board::default();
+    let runtime = haproxy::Socket::new(&config.socket);
+    let (steering, calls) = steer::Steering::new(
+        runtime,
+        board.clone(),
+        Arc::clone(&metrics),
+        steer::Settings {
+            policy: config.policy.clone(),
+            cycle: config.cycle,
+            command_timeout: config.command_timeout,
+            heartbeat: config.heartbeat,
+            balancer: host_name()?,
+            socket: config.socket.display().to_string(),
+            clock: now,
+        },
+    );
+    let patience = config.command_timeout * 2 + Duration::from_secs(1);
+    let intake = intake::Intake { calls: calls.clone(), patience, metrics: Arc::clone(&metrics), clock: now };
+    let health = api::Health { metrics, pulse: steering.pulse(), stuck_after: stuck_after(&config), clock: now };
+
+    // This set owns every task but those of single connections; none of them ends by itself.
+    let mut tasks = JoinSet::new();
+    tasks.spawn(steering.run(std::future::pending()));
+    tasks.spawn(agent_port::serve(agent_port, board));
+    tasks.spawn(serve::tcp(agents, intake::router(intake), intake::limits(config.heartbeat)));
+    tasks.spawn(serve::tcp(page, api::page(health), Limits::default()));
+    tasks.spawn(serve::unix(admin, api::admin(calls.clone()), Limits::default()));
+
+    notify::ready("begins: waits for HAProxy and for agents");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %config.listen, haproxy = %config.socket.display(), "the coordinator begins; HAProxy stays as it is until agents report");
+    let mut config = config;
+    loop {
+        tokio::select! {
+            ended = tasks.join_next() => {
+                if let Some(Err(error)) = ended {
+                    tracing::error!(error = %Chain(&error), "a task failed");
+                }
+                return Err(RunError::TaskEnded);
+            }
+            signal = signals.next() => match signal {
+                Signal::Terminate => break,
+                Signal::Reload => {
+                    notify::reloading();
+                    reload(&mut config, directories, &calls).await;
+                    notify::ready("configuration read again");
+                }
+                Signal::Dump => {}
+            }
+        }
+    }
+    notify::stopping("ends; HAProxy stays as it is");
+    tracing::info!("the coordinator ends; HAProxy stays as it is");
+    remove(&config.admin);
+    tasks.shutdown().await;
+    Ok(())
+}
+
+/// Takes over what can change while running, or nothing at all.
+async fn reload(config: &mut Config, directories: &Directories, calls: &steer::Calls) {
+    let new = match config::load(directories) {
+        Ok(new) => new,
+        Err(faults) => return refuse(&faults),
+    };
+    let fixed = Config { files: new.files.clone(), policy: new.policy.clone(), ..config.clone() };
+    if fixed != new || new.policy.agent_port != config.policy.agent_port {
+        tracing::warn!(
+            "addresses, sockets, `cycle`, `command_timeout`, `heartbeat` and `agent_port` change with a restart only: systemctl restart warden-coordinator"
+        );
+    }
+    config.files = new.files;
+    config.policy = warden_logic::fleet::Policy { agent_port: config.policy.agent_port, ..new.policy };
+    // The loop takes calls as long as it lives, and when it does not, nothing here matters any more.
+    drop(calls.send(steer::Call::Policy(config.policy.clone())).await);
+    tracing::info!("the configuration was read again");
+}
+
+fn refuse(faults: &Faults) {
+    for fault in &faults.0 {
+        tracing::error!("{fault}");
+    }
+    tracing::error!("nothing was changed: the coordinator goes on with the configuration that it had");
+}
+
+fn remove(socket: &PathBuf) {
+    if let Err(error) = std::fs::remove_file(socket) {
+        tracing::debug!(error = %error, "the admin socket could not be removed");
+    }
+}
+
+/// Three cycles that all ran into their deadline: a loop that is silent for longer is stuck.
+fn stuck_after(config: &Config) -> Span {
+    Span::from((config.cycle + config.command_timeout * 2) * 3)
+}
+
+fn host_name() -> Result<String, RunError> {
+    let name = nix::unistd::gethostname().map_err(|error| RunError::HostName(error.into()))?;
+    Ok(name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,90 @@
+//! `warden-coordinator`: arguments, configuration, logging, one thread, exit code.
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use warden_coordinator::{config, run};
+use warden_edge::chain::Chain;
+use warden_edge::config::Directories;
+use warden_edge::logging;
+
+/// Moves traffic between nodes through HAProxy's runtime socket.
+#[derive(Parser, Debug)]
+#[command(version, after_help = "Exit codes: 0 ended as asked, 1 cannot run here, 64 usage or configuration.")]
+struct Args {
+    /// A directory of drop-ins, or one file; may be given several times, the last one wins.
+    /// Default: /usr/lib, /run and /etc, each with warden/coordinator.d.
+    #[arg(long, value_name = "PATH", global = true)]
+    config: Vec<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Check the configuration and end: every fault with file, line and remedy.
+    Check,
+}
+
+/// sysexits.h: the command was used incorrectly. systemd is told not to start again after it.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are asked for, everything else is a fault. What cannot be printed has no reader.
+            drop(error.print());
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let directories = if args.config.is_empty() { Directories::standard("warden/coordinator.d") } else { Directories(args.config) };
+    let config = match config::load(&directories) {
+        Ok(config) => config,
+        Err(faults) => {
+            complain(&faults);
+            return ExitCode::from(USAGE);
+        }
+    };
+    match args.command {
+        Some(Command::Check) => {
+            say(&config);
+            ExitCode::SUCCESS
+        }
+        None => start(config, &directories),
+    }
+}
+
+fn start(config: config::Config, directories: &Directories) -> ExitCode {
+    if let Err(error) = logging::init("warden-coordinator", tracing::Level::INFO) {
+        complain(&Chain(&error));
+        return ExitCode::FAILURE;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(run(config, directories)),
+        Err(error) => {
+            tracing::error!(error = %Chain(&error), "no runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{}", Chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "before logging is set up, standard error is where a person or systemd looks")]
+fn complain(what: &dyn std::fmt::Display) {
+    eprintln!("{what}");
+}
+
+#[expect(clippy::print_stdout, reason = "what `check` was asked for")]
+fn say(config: &config::Config) {
+    let files: Vec<_> = config.files.iter().map(|file| file.display().to_string()).collect();
+    let files = if files.is_empty() { "no files, defaults only".to_owned() } else { files.join(", ") };
+    println!("the configuration is in order: {files}");
+}

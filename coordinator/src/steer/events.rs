@@ -1,0 +1,307 @@
+//! What is worth a line in the journal: one kind each, with an id, fields and a sentence.
+//!
+//! The catalog (`journalctl -x`) explains every id: what it means, what happens next, what a person can do.
+
+use super::knowledge::Knowledge;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use warden_logic::fleet::judge::Note;
+use warden_logic::fleet::observed::ServerId;
+use warden_logic::fleet::plan::Step;
+use warden_logic::moment::{Moment, Span};
+
+/// A line in the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Event {
+    pub(super) kind: Kind,
+    pub(super) server: Option<ServerId>,
+    pub(super) node: Option<String>,
+    pub(super) incident: Option<String>,
+    /// The label of the reason behind it.
+    pub(super) reason: Option<String>,
+    /// Microseconds from a report's arrival until HAProxy confirmed what it asked for.
+    pub(super) confirmed_usec: Option<u64>,
+    pub(super) text: String,
+}
+
+macro_rules! kinds {
+    ($($(#[$meta:meta])* $kind:ident = $label:literal $id:literal $severity:ident,)+) => {
+        /// Kinds of events.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub(super) enum Kind { $($(#[$meta])* $kind,)+ }
+
+        impl Kind {
+            #[cfg(test)]
+            const ALL: &'static [Self] = &[$(Self::$kind),+];
+
+            /// The stable word.
+            pub(super) const fn label(self) -> &'static str { match self { $(Self::$kind => $label,)+ } }
+            /// The journal's `MESSAGE_ID`, which the catalog explains.
+            pub(super) const fn id(self) -> &'static str { match self { $(Self::$kind => $id,)+ } }
+            const fn severity(self) -> Severity { match self { $(Self::$kind => Severity::$severity,)+ } }
+        }
+    };
+}
+
+/// Planned and back to normal: info. An incident: warning. Needs a person: error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Severity {
+    Info,
+    Warning,
+    Error,
+}
+
+kinds! {
+    /// A server was taken out.
+    Out = "out" "7f0d2a1b5c7e4a04a8c35d0e91b6f201" Warning,
+    /// A server that had been taken out was running again, and was taken out again.
+    Asserted = "asserted" "7f0d2a1b5c7e4a04a8c35d0e91b6f202" Warning,
+    /// A server is put back, as far as HAProxy's own check agrees.
+    Back = "back" "7f0d2a1b5c7e4a04a8c35d0e91b6f203" Info,
+    /// HAProxy sends traffic to a server.
+    TrafficBegan = "traffic_began" "7f0d2a1b5c7e4a04a8c35d0e91b6f204" Info,
+    /// HAProxy sends no traffic to a server any more, and it was not us.
+    TrafficEnded = "traffic_ended" "7f0d2a1b5c7e4a04a8c35d0e91b6f205" Warning,
+    /// The floor keeps a server in.
+    FloorHolds = "floor_holds" "7f0d2a1b5c7e4a04a8c35d0e91b6f206" Error,
+    /// The floor no longer keeps it in.
+    FloorReleased = "floor_released" "7f0d2a1b5c7e4a04a8c35d0e91b6f207" Info,
+    /// An orphan was put back.
+    Orphan = "orphaned_verdict" "7f0d2a1b5c7e4a04a8c35d0e91b6f208" Error,
+    /// A person's mark was found.
+    Operator = "operator" "7f0d2a1b5c7e4a04a8c35d0e91b6f209" Info,
+    /// A person's mark is gone.
+    OperatorReleased = "operator_released" "7f0d2a1b5c7e4a04a8c35d0e91b6f20a" Info,
+    /// HAProxy does not ask us about a server that an agent speaks for.
+    NoLever = "no_lever" "7f0d2a1b5c7e4a04a8c35d0e91b6f20b" Error,
+    /// HAProxy refused a command.
+    Refused = "refused" "7f0d2a1b5c7e4a04a8c35d0e91b6f20c" Error,
+    /// Everything was read and asserted again.
+    Resync = "resync" "7f0d2a1b5c7e4a04a8c35d0e91b6f20d" Info,
+    /// HAProxy does not answer.
+    HaproxyLost = "haproxy_lost" "7f0d2a1b5c7e4a04a8c35d0e91b6f20e" Error,
+    /// An agent is silent.
+    NodeLost = "node_lost" "7f0d2a1b5c7e4a04a8c35d0e91b6f20f" Warning,
+    /// An agent speaks, for the first time or again.
+    NodeHeard = "node_heard" "7f0d2a1b5c7e4a04a8c35d0e91b6f210" Info,
+    /// Two agents speak for one node.
+    TwoSpeakers = "two_speakers" "7f0d2a1b5c7e4a04a8c35d0e91b6f211" Error,
+    /// A service is no server.
+    Unmatched = "unmatched" "7f0d2a1b5c7e4a04a8c35d0e91b6f212" Error,
+}
+
+impl Event {
+    pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Self { kind, server: None, node: None, incident: None, reason: None, confirmed_usec: None, text: text.into() }
+    }
+
+    fn of_server(known: &Knowledge, kind: Kind, id: &ServerId, text: impl fmt::Display) -> Self {
+        let speaker = known.speaker(id);
+        Self {
+            server: Some(id.clone()),
+            node: speaker.map(|(node, _)| node.to_owned()),
+            incident: speaker.and_then(|(_, service)| service.incident.clone()),
+            reason: speaker.map(|(_, service)| service.reason.label.clone()),
+            ..Self::new(kind, format!("{id}: {text}"))
+        }
+    }
+
+    /// A step that was carried out. None for one that only changes words.
+    pub(super) fn of_step(known: &Knowledge, step: &Step, confirmed: bool, usec: Option<u64>) -> Option<Self> {
+        let id = step.id();
+        let in_time = usec.map(|usec| format!(", {:.1} ms after the report", usec as f64 / 1_000.0)).unwrap_or_default();
+        let confirmation = if confirmed { format!("confirmed by HAProxy{in_time}") } else { "not yet confirmed by HAProxy".to_owned() };
+        let event = match step {
+            Step::Out { because, .. } => Self {
+                incident: because.incident.clone(),
+                ..Self::of_server(known, Kind::Out, id, format_args!("out of rotation: {} ({confirmation})", because.reason.text))
+            },
+            Step::Assert { because, .. } => Self {
+                incident: because.incident.clone(),
+                ..Self::of_server(
+                    known,
+                    Kind::Asserted,
+                    id,
+                    format_args!("out of rotation again: {} ({confirmation})", because.reason.text),
+                )
+            },
+            Step::Back { fresh_checks, .. } => {
+                let then = if *fresh_checks {
+                    "in as soon as HAProxy's own check has passed afresh"
+                } else {
+                    "in without a check: HAProxy has none on it"
+                };
+                match known.note(id) {
+                    Some(note @ Note::Orphan { .. }) => Self::of_server(known, Kind::Orphan, id, format_args!("{note}; {then}")),
+                    Some(Note::Floor { .. } | Note::Operator(_) | Note::NoLever { .. }) | None => {
+                        Self::of_server(known, Kind::Back, id, format_args!("back: {then}"))
+                    }
+                }
+            }
+            Step::Vouch { .. } | Step::Reword { .. } => return None,
+        };
+        Some(Self { confirmed_usec: usec.filter(|_| confirmed), ..event })
+    }
+
+    /// Writes the line.
+    pub(super) fn log(&self) {
+        let backend = self.server.as_ref().map(|id| &*id.backend);
+        let server = self.server.as_ref().map(|id| &*id.server);
+        macro_rules! write_line {
+            ($level:ident) => {
+                tracing::$level!(
+                    MESSAGE_ID = self.kind.id(),
+                    WARDEN_EVENT = self.kind.label(),
+                    WARDEN_BACKEND = backend,
+                    WARDEN_SERVER = server,
+                    WARDEN_NODE = self.node.as_deref(),
+                    WARDEN_INCIDENT = self.incident.as_deref(),
+                    WARDEN_REASON = self.reason.as_deref(),
+                    WARDEN_CONFIRMED_USEC = self.confirmed_usec,
+                    "{}",
+                    self.text
+                )
+            };
+        }
+        match self.kind.severity() {
+            Severity::Info => write_line!(info),
+            Severity::Warning => write_line!(warn),
+            Severity::Error => write_line!(error),
+        }
+    }
+}
+
+/// What was last said about everything that lasts, so that it is said once when it begins and once when it ends.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    notes: BTreeMap<ServerId, Note>,
+    takes_traffic: BTreeMap<ServerId, bool>,
+    refusals: BTreeMap<ServerId, String>,
+    lost: BTreeSet<String>,
+    two: BTreeSet<String>,
+    heard: BTreeSet<String>,
+    unmatched: BTreeSet<(String, String)>,
+}
+
+impl Said {
+    /// What is new since the last call.
+    pub(super) fn news(&mut self, known: &Knowledge, now: Moment) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.nodes(known, now, &mut events);
+        if known.current {
+            self.servers(known, &mut events);
+        }
+        events
+    }
+
+    fn servers(&mut self, known: &Knowledge, events: &mut Vec<Event>) {
+        let mut notes = BTreeMap::new();
+        let mut takes_traffic = BTreeMap::new();
+        for server in known.observed.iter().flat_map(|observed| &observed.servers) {
+            let id = &server.id;
+            let note = known.note(id);
+            let before = self.notes.get(id);
+            if note.map(std::mem::discriminant) != before.map(std::mem::discriminant) {
+                events.extend(before.and_then(|note| released(known, id, note)));
+                events.extend(note.and_then(|note| held(known, id, note)));
+            }
+            notes.extend(note.map(|note| (id.clone(), note.clone())));
+
+            let takes = server.takes_traffic();
+            match self.takes_traffic.get(id) {
+                Some(false) if takes => events.push(Event::of_server(known, Kind::TrafficBegan, id, "HAProxy sends traffic to it")),
+                Some(true)
+                    if !takes
+                        && server.mark().is_none()
+                        && !matches!(known.ledger.verdict(id), Some(warden_logic::fleet::ledger::Verdict::Out(_))) =>
+                {
+                    events.push(Event::of_server(known, Kind::TrafficEnded, id, "HAProxy's own check took it out"));
+                }
+                Some(_) | None => {}
+            }
+            takes_traffic.insert(id.clone(), takes);
+        }
+        for (id, words) in &known.refusals {
+            if self.refusals.get(id) != Some(words) {
+                events.push(Event::of_server(known, Kind::Refused, id, format_args!("HAProxy refused: {words}")));
+            }
+        }
+        self.refusals.clone_from(&known.refusals);
+        self.notes = notes;
+        self.takes_traffic = takes_traffic;
+        let mut unmatched = BTreeSet::new();
+        for service in &known.matches.unmatched {
+            let key = (service.node.clone(), format!("{} of {}: {}", service.unit, service.node, service.why));
+            if !self.unmatched.contains(&key) {
+                events.push(Event { node: Some(key.0.clone()), ..Event::new(Kind::Unmatched, key.1.clone()) });
+            }
+            unmatched.insert(key);
+        }
+        self.unmatched = unmatched;
+    }
+
+    fn nodes(&mut self, known: &Knowledge, now: Moment, events: &mut Vec<Event>) {
+        let lease = known.policy.lease;
+        let mut heard = BTreeSet::new();
+        for (name, node) in known.roster.nodes() {
+            let event = |kind, text: String| Event { node: Some(name.to_owned()), ..Event::new(kind, text) };
+            if !node.fresh(now, lease) {
+                if self.lost.insert(name.to_owned()) {
+                    let silent: Span = now.since(node.heard);
+                    events
+                        .push(event(Kind::NodeLost, format!("{name}: its agent has been silent for {silent}; its traffic stays as it is")));
+                }
+            } else if self.lost.remove(name) || !self.heard.contains(name) {
+                events.push(event(Kind::NodeHeard, format!("{name}: its agent speaks")));
+            }
+            if !node.two_speakers(now, lease) {
+                self.two.remove(name);
+            } else if self.two.insert(name.to_owned()) {
+                events.push(event(
+                    Kind::TwoSpeakers,
+                    format!("two agents speak for {name}: one of the machines carries a name that is not its own"),
+                ));
+            }
+            heard.insert(name.to_owned());
+        }
+        self.lost.retain(|name| heard.contains(name));
+        self.two.retain(|name| heard.contains(name));
+        self.heard = heard;
+    }
+}
+
+fn held(known: &Knowledge, id: &ServerId, note: &Note) -> Option<Event> {
+    let kind = match note {
+        Note::Floor { .. } => Kind::FloorHolds,
+        Note::Operator(_) => Kind::Operator,
+        Note::NoLever { .. } => Kind::NoLever,
+        Note::Orphan { .. } => return None, // said by the step that puts it back
+    };
+    Some(Event::of_server(known, kind, id, note))
+}
+
+fn released(known: &Knowledge, id: &ServerId, note: &Note) -> Option<Event> {
+    match note {
+        Note::Floor { .. } => Some(Event::of_server(known, Kind::FloorReleased, id, "the floor no longer keeps it in")),
+        Note::Operator(mark) => Some(Event::of_server(
+            known,
+            Kind::OperatorReleased,
+            id,
+            format_args!("`{}` is gone; Warden looks after it again", mark.as_str()),
+        )),
+        Note::NoLever { .. } | Note::Orphan { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_an_id_and_a_label_of_its_own() {
+        let ids: BTreeSet<_> = Kind::ALL.iter().map(|kind| kind.id()).collect();
+        let labels: BTreeSet<_> = Kind::ALL.iter().map(|kind| kind.label()).collect();
+        assert_eq!((ids.len(), labels.len()), (Kind::ALL.len(), Kind::ALL.len()));
+        assert!(ids.iter().all(|id| id.len() == 32 && id.chars().all(|c| c.is_ascii_hexdigit())));
+    }
+}

@@ -1,0 +1,119 @@
+//! Everything the coordinator knows, and what follows from it. Pure: HAProxy and time come in as values.
+
+use super::rates::Rates;
+use std::collections::{BTreeMap, HashMap};
+use warden_logic::fleet::Policy;
+use warden_logic::fleet::judge::{Judgement, Note, judge};
+use warden_logic::fleet::ledger::Ledger;
+use warden_logic::fleet::matching::{Matches, matches};
+use warden_logic::fleet::observed::{Observed, Server, ServerId};
+use warden_logic::fleet::plan::{Step, plan};
+use warden_logic::fleet::roster::{Refused, Roster};
+use warden_logic::moment::Moment;
+use warden_protocol::v1::report::{Report, ServiceReport};
+
+/// What is known now.
+#[derive(Debug)]
+pub(super) struct Knowledge {
+    pub(super) policy: Policy,
+    pub(super) roster: Roster,
+    pub(super) ledger: Ledger,
+    pub(super) matches: Matches,
+    /// What stood in the way of single servers in the last cycle.
+    notes: BTreeMap<ServerId, Note>,
+    /// The last reading of HAProxy.
+    pub(super) observed: Option<Observed>,
+    /// Where each server stands in it.
+    places: HashMap<ServerId, usize>,
+    /// False while HAProxy does not answer: the last reading is then memory, and confirms nothing.
+    pub(super) current: bool,
+    /// What HAProxy said instead of doing as told, by server, since the last time it did.
+    pub(super) refusals: BTreeMap<ServerId, String>,
+    pub(super) rates: Rates,
+    /// Grows with every change that a person could see.
+    pub(super) revision: u64,
+}
+
+impl Knowledge {
+    pub(super) fn new(policy: Policy) -> Self {
+        Self {
+            policy,
+            roster: Roster::default(),
+            ledger: Ledger::default(),
+            matches: Matches::default(),
+            notes: BTreeMap::new(),
+            observed: None,
+            places: HashMap::new(),
+            current: false,
+            refusals: BTreeMap::new(),
+            rates: Rates::default(),
+            revision: 0,
+        }
+    }
+
+    /// Takes a report; true when something changed that a decision depends on.
+    pub(super) fn hear(&mut self, now: Moment, report: Report) -> Result<bool, Refused> {
+        let changed = self.roster.hear(now, self.policy.lease, report)?;
+        self.revision += u64::from(changed);
+        Ok(changed)
+    }
+
+    /// Enters a reading of HAProxy, or that there is none.
+    pub(super) fn see(&mut self, observed: Option<Observed>) {
+        let visible = |observed: &Observed| -> Vec<_> {
+            observed.servers.iter().map(|server| (server.id.clone(), server.operation, server.mark(), server.weight)).collect()
+        };
+        let Some(observed) = observed else {
+            self.revision += u64::from(self.current);
+            self.current = false;
+            return;
+        };
+        let changed = !self.current || self.observed.as_ref().map(visible) != Some(visible(&observed));
+        self.revision += u64::from(changed);
+        let ids = |observed: &Observed| -> Vec<ServerId> { observed.servers.iter().map(|server| server.id.clone()).collect() };
+        let now = ids(&observed);
+        if self.observed.as_ref().map(ids).as_ref() != Some(&now) {
+            self.places = now.into_iter().enumerate().map(|(at, id)| (id, at)).collect();
+        }
+        self.observed = Some(observed);
+        self.current = true;
+    }
+
+    /// Matches, judges and plans by the last reading; without one nothing is planned.
+    pub(super) fn think(&mut self, now: Moment) -> Vec<Step> {
+        let Some(observed) = &self.observed else { return Vec::new() };
+        self.matches = matches(&self.policy, observed, &self.roster);
+        if !self.current {
+            return Vec::new();
+        }
+        self.ledger.note(now, self.policy.lease, observed, &self.matches, &self.roster);
+        let judgements = judge(now, &self.policy, observed, &self.roster, &self.matches, &self.ledger);
+        let steps = plan(observed, &self.ledger, &judgements);
+        self.refusals.retain(|id, _| self.places.contains_key(id));
+        self.notes = judgements.into_iter().filter_map(|Judgement { id, note, .. }| Some((id, note?))).collect();
+        steps
+    }
+
+    /// Enters that a step was carried out.
+    pub(super) fn done(&mut self, step: &Step) {
+        self.ledger.decide(step.id(), step.verdict());
+        self.revision += 1;
+    }
+
+    /// The server as HAProxy showed it last.
+    pub(super) fn server(&self, id: &ServerId) -> Option<&Server> {
+        self.observed.as_ref()?.servers.get(*self.places.get(id)?)
+    }
+
+    /// Who speaks for a server: the node's name and what it said last, whether that still counts or not.
+    pub(super) fn speaker(&self, id: &ServerId) -> Option<(&str, &ServiceReport)> {
+        let claim = self.matches.claims.get(id)?;
+        let service = self.roster.node(&claim.node)?.services.get(claim.service)?;
+        Some((&claim.node, service))
+    }
+
+    /// What stands in the way of a server's getting what its agent asks for.
+    pub(super) fn note(&self, id: &ServerId) -> Option<&Note> {
+        self.notes.get(id)
+    }
+}

@@ -1,0 +1,354 @@
+//! The steering loop: observe → plan → apply → say what happened. One task owns all of it.
+//!
+//! It wakes every cycle and at once on a report that changes something; such a report is answered after HAProxy has
+//! confirmed what follows from it, by a second reading. A cycle has one deadline for all its commands, so that no answer
+//! waits longer for a HAProxy that is stuck. Ending the loop changes nothing in HAProxy.
+//!
+//! Responsibilities: resync when HAProxy is another process, the order verdict → push → verdict, the watchdog, events,
+//! metrics. Left to others: every decision (`warden_logic::fleet`), HAProxy's text (`haproxy`), HTTP (`intake`, `api`).
+
+mod events;
+mod knowledge;
+mod link;
+mod rates;
+mod view;
+
+use crate::haproxy::agent_port::Board;
+use crate::haproxy::{Error, Push, Refusal, RuntimeApi};
+use crate::metrics::{Metrics, Outcome};
+use events::{Event, Said};
+use knowledge::Knowledge;
+use link::Link;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use view::Myself;
+use warden_logic::fleet::Policy;
+use warden_logic::fleet::observed::Observed;
+use warden_logic::fleet::plan::Step;
+use warden_logic::fleet::roster::Refused;
+use warden_logic::moment::Moment;
+use warden_protocol::v1::fleet::FleetStatus;
+use warden_protocol::v1::report::{Directives, Report};
+
+pub use link::Pulse;
+
+/// Calls that wait for the loop. An agent has one report under way, so 10,000 agents bring at most 10,000; a call is taken in a few
+/// microseconds, and the ones above the bound wait in their connections. 1,024 calls of 2 kB are 2 MB.
+const CALLS: usize = 1_024;
+/// Calls that are taken before HAProxy is asked once for all of them.
+const AT_ONCE: usize = 64;
+/// Between two readings of the counters, which cost HAProxy four times as much as its servers' states.
+/// The label of the event that the floor began to hold.
+pub(crate) const FLOOR_HOLDS: &str = events::Kind::FloorHolds.label();
+const COUNTERS_EVERY: Duration = Duration::from_secs(1);
+
+/// Everything that can be asked of the loop.
+#[derive(Debug)]
+pub enum Call {
+    /// An agent reports.
+    Report {
+        /// What it says.
+        report: Report,
+        /// When it arrived.
+        arrived: Moment,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Result<Directives, Refused>>,
+    },
+    /// Somebody looks.
+    Fleet {
+        /// Where the answer goes.
+        answer: oneshot::Sender<FleetStatus>,
+    },
+    /// The configuration was read again.
+    Policy(Policy),
+}
+
+/// What the loop runs with.
+#[derive(Debug)]
+pub struct Settings {
+    /// What the decisions need.
+    pub policy: Policy,
+    /// Observe, plan, apply: so often.
+    pub cycle: Duration,
+    /// The deadline of a cycle's commands.
+    pub command_timeout: Duration,
+    /// How long an agent may wait until its next heartbeat.
+    pub heartbeat: Duration,
+    /// The balancer's host name.
+    pub balancer: String,
+    /// HAProxy's socket, for people.
+    pub socket: String,
+    /// The clock.
+    pub clock: fn() -> Moment,
+}
+
+/// Where calls go in.
+pub type Calls = mpsc::Sender<Call>;
+
+/// The loop, not yet running.
+#[derive(Debug)]
+pub struct Steering<R> {
+    runtime: R,
+    board: Board,
+    known: Knowledge,
+    link: Link,
+    said: Said,
+    myself: Myself,
+    cycle: Duration,
+    command_timeout: Duration,
+    clock: fn() -> Moment,
+    metrics: Arc<Metrics>,
+    calls: mpsc::Receiver<Call>,
+    counted: Option<Instant>,
+}
+
+/// Why a cycle runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Woke {
+    Timer,
+    Report,
+}
+
+impl<R: RuntimeApi> Steering<R> {
+    /// Puts the loop together. The board is what the agent port answers from.
+    pub fn new(runtime: R, board: Board, metrics: Arc<Metrics>, settings: Settings) -> (Self, Calls) {
+        let (sender, calls) = mpsc::channel(CALLS);
+        let now = (settings.clock)();
+        let myself = Myself {
+            balancer: settings.balancer,
+            heartbeat_ms: u64::try_from(settings.heartbeat.as_millis()).unwrap_or(u64::MAX),
+            socket: settings.socket,
+            began: now,
+        };
+        let steering = Self {
+            runtime,
+            board,
+            known: Knowledge::new(settings.policy),
+            link: Link::default(),
+            said: Said::default(),
+            myself,
+            cycle: settings.cycle,
+            command_timeout: settings.command_timeout,
+            clock: settings.clock,
+            metrics,
+            calls,
+            counted: None,
+        };
+        (steering, sender)
+    }
+
+    /// What /live and /ready look at.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        self.link.pulse()
+    }
+
+    /// Runs until `shutdown` ends, or until nobody can call any more.
+    pub async fn run(mut self, shutdown: impl Future<Output = ()> + Send) {
+        let mut timer = interval(self.cycle);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut calls = Vec::with_capacity(AT_ONCE);
+        tokio::pin!(shutdown);
+        loop {
+            // All arms are cancel safe. The timer comes before the calls, so that a flood of them cannot stop the cycles.
+            tokio::select! {
+                biased;
+                () = &mut shutdown => return,
+                _ = timer.tick() => {
+                    self.run_cycle(Woke::Timer, &BTreeMap::new()).await;
+                    self.count().await;
+                }
+                taken = self.calls.recv_many(&mut calls, AT_ONCE) => {
+                    if taken == 0 {
+                        return;
+                    }
+                    self.take(std::mem::take(&mut calls)).await;
+                }
+            }
+        }
+    }
+
+    /// Takes calls in their order; answers them after whatever they changed has been reached.
+    async fn take(&mut self, calls: Vec<Call>) {
+        let mut heard = Vec::new();
+        let mut lookers = Vec::new();
+        let mut arrivals = BTreeMap::new();
+        let mut changed = false;
+        for call in calls {
+            match call {
+                Call::Report { report, arrived, answer } => {
+                    let node = report.node.clone();
+                    let outcome = self.known.hear((self.clock)(), report);
+                    if matches!(outcome, Ok(true)) {
+                        arrivals.insert(node.clone(), arrived);
+                    }
+                    changed |= matches!(outcome, Ok(true));
+                    heard.push((node, outcome.map(drop), answer));
+                }
+                Call::Fleet { answer } => lookers.push(answer),
+                Call::Policy(policy) => {
+                    self.known.policy = policy;
+                    changed = true;
+                }
+            }
+        }
+        if changed {
+            self.run_cycle(Woke::Report, &arrivals).await;
+        }
+        for (node, outcome, answer) in heard {
+            self.metrics.report(match &outcome {
+                Ok(()) => Outcome::Taken,
+                Err(Refused::Overtaken { .. }) => Outcome::Overtaken,
+                Err(Refused::Replaced) => Outcome::Replaced,
+                Err(Refused::Full) => Outcome::Full,
+            });
+            // Whoever hung up meanwhile reports again.
+            drop(answer.send(outcome.map(|()| view::directives(&self.known, &self.myself, &node))));
+        }
+        for answer in lookers {
+            let haproxy = self.link.status(&self.myself.socket, self.known.observed.as_ref());
+            drop(answer.send(view::fleet(&self.known, &self.myself, haproxy, (self.clock)())));
+        }
+    }
+
+    /// One cycle. `arrivals`: the reports that woke it, by node.
+    async fn run_cycle(&mut self, woke: Woke, arrivals: &BTreeMap<String, Moment>) {
+        let began = (self.clock)();
+        let deadline = Instant::now() + self.command_timeout;
+        let mut events = Vec::new();
+        let reading = self.read(deadline, &mut events).await;
+        self.known.see(reading);
+        let steps = self.known.think((self.clock)());
+        if !steps.is_empty() {
+            self.carry_out(&steps, deadline).await;
+            let again = self.read(deadline, &mut events).await;
+            self.known.see(again);
+            let done = (self.clock)();
+            self.metrics.applied(done.since(began));
+            events.extend(steps.iter().filter_map(|step| self.outcome(step, done, arrivals)));
+        }
+        let now = (self.clock)();
+        events.extend(self.said.news(&self.known, now));
+        for event in &events {
+            event.log();
+            self.metrics.event(event.kind.label(), event.server.as_ref());
+        }
+        if woke == Woke::Timer {
+            self.board.say_all(&self.known.ledger);
+        }
+        self.metrics.cycle(woke == Woke::Report);
+        self.link.beat(now, &self.known);
+    }
+
+    /// Reads HAProxy; once more at once when the process that answered has just been replaced.
+    async fn read(&mut self, deadline: Instant, events: &mut Vec<Event>) -> Option<Observed> {
+        let mut reading = self.runtime.observe(deadline).await;
+        if let Err(error) = &reading
+            && error.replaced()
+        {
+            self.link.failed(error);
+            reading = self.runtime.observe(deadline).await;
+        }
+        match reading {
+            Ok(observed) => {
+                if let Some((cause, event)) = self.link.answered(&observed) {
+                    self.metrics.resync(cause);
+                    events.push(event);
+                }
+                Some(observed)
+            }
+            Err(error) => {
+                events.extend(self.link.failed(&error));
+                None
+            }
+        }
+    }
+
+    /// Carries out a plan. *Out*: verdict first, then the push, or the next question on the agent port would undo it. *Back*: push
+    /// first, then the verdict, or the server could come up before its check starts over.
+    async fn carry_out(&mut self, steps: &[Step], deadline: Instant) {
+        let mut pushes = Vec::new();
+        let mut pushed = Vec::new();
+        for step in steps {
+            match step {
+                Step::Out { .. } | Step::Assert { .. } => {
+                    self.enter(step);
+                    pushes.push(Push::AgentDown(step.id().clone()));
+                    pushed.push(step);
+                }
+                Step::Back { fresh_checks: true, .. } => {
+                    pushes.push(Push::HealthDown(step.id().clone()));
+                    pushed.push(step);
+                }
+                Step::Back { fresh_checks: false, .. } | Step::Vouch { .. } | Step::Reword { .. } => self.enter(step),
+            }
+        }
+        if pushes.is_empty() {
+            return;
+        }
+        match self.runtime.push(&pushes, deadline).await {
+            Ok(outcomes) => {
+                for (step, outcome) in pushed.into_iter().zip(outcomes) {
+                    self.pushed(step, outcome);
+                }
+            }
+            // Verdicts of *out* stand, and HAProxy will ask for them; *back* is planned again by the next reading.
+            Err(error) => self.push_failed(&error),
+        }
+    }
+
+    /// A refusal never keeps a server out: without fresh checks it still goes back.
+    fn pushed(&mut self, step: &Step, outcome: Result<(), Refusal>) {
+        match outcome {
+            Ok(()) => drop(self.known.refusals.remove(step.id())),
+            Err(Refusal(words)) => drop(self.known.refusals.insert(step.id().clone(), words)),
+        }
+        if let Step::Back { .. } = step {
+            self.enter(step);
+        }
+    }
+
+    fn push_failed(&mut self, error: &Error) {
+        if let Some(event) = self.link.failed(error) {
+            event.log();
+        }
+    }
+
+    fn enter(&mut self, step: &Step) {
+        self.board.say(step.id(), &step.verdict());
+        self.known.done(step);
+        self.metrics.step(step.label());
+    }
+
+    /// What became of a step, for the journal and the latency figure.
+    fn outcome(&self, step: &Step, done: Moment, arrivals: &BTreeMap<String, Moment>) -> Option<Event> {
+        let server = self.known.server(step.id()).filter(|_| self.known.current);
+        let out = matches!(step, Step::Out { .. } | Step::Assert { .. });
+        let confirmed = server.is_some_and(|server| !out || !server.takes_traffic());
+        let arrived = self.known.speaker(step.id()).and_then(|(node, _)| arrivals.get(node));
+        let usec = arrived.map(|arrived| done.since(*arrived).as_micros());
+        if let (Step::Out { .. }, true, Some(usec)) = (step, confirmed, usec) {
+            self.metrics.confirmed(usec);
+        }
+        Event::of_step(&self.known, step, confirmed, usec)
+    }
+
+    /// Reads the counters when it is time. A failure costs figures and a reconnection, no decision.
+    async fn count(&mut self) {
+        if !self.known.current || self.counted.is_some_and(|counted| counted.elapsed() < COUNTERS_EVERY) {
+            return;
+        }
+        self.counted = Some(Instant::now());
+        match self.runtime.counters(Instant::now() + self.command_timeout).await {
+            Ok(counters) => self.known.rates.note((self.clock)(), counters),
+            Err(error) => self.push_failed(&error),
+        }
+        let in_traffic = self.known.observed.iter().flat_map(|observed| &observed.servers);
+        self.metrics.servers(in_traffic.map(|server| (&server.id, server.takes_traffic())));
+        let now = (self.clock)();
+        self.metrics.nodes(self.known.roster.nodes().map(|(name, node)| (name, now.since(node.heard))));
+    }
+}
