@@ -31,6 +31,8 @@ pub(super) fn read(section: Section<'_>, coordinator_silent_for: Span, coordinat
     let restart = restart::read(section.table("restart"));
     section.finish();
     let (unit, (probe, probe_policy)) = (unit?, probe?);
+    // Without a backend nobody speaks for its traffic, so nobody is waited for either.
+    let coordinated = coordinated && !backend.is_empty();
     Some(Service {
         unit: unit.value,
         place: unit.place,

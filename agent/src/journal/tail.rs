@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
@@ -35,43 +35,51 @@ const STOP_DEADLINE: Duration = Duration::from_secs(2);
 pub struct Tail {
     health: Arc<Mutex<Health>>,
     /// Closing it is the signal to end.
-    stop: Option<PipeWriter>,
-    ended: oneshot::Receiver<()>,
+    stop: Mutex<Option<(PipeWriter, oneshot::Receiver<()>)>>,
 }
 
 impl Tail {
-    /// Begins to read. `hint` is a socket that journald's syslog forward arrives at; `cursor_file` is where the position is kept.
+    /// Begins to read. The position is kept in the file `cursor` of `state_directory`; `hint` is a socket that journald's syslog
+    /// forward arrives at. Without rules there is nothing to read, and no thread.
     ///
-    /// Without rules there is nothing to read, and no thread.
-    ///
-    /// # Errors
-    /// When the thread cannot be made. A journal that cannot be read is no error here: it is told by [`Tail::health`].
-    pub fn start(rules: Vec<Rule>, hint: Option<OwnedFd>, cursor_file: PathBuf, feed: Feed) -> io::Result<Self> {
+    /// Whatever stands in the way, now or later, is told by [`Tail::health`].
+    #[must_use]
+    pub fn start(rules: Vec<Rule>, state_directory: PathBuf, hint: Option<OwnedFd>, feed: Feed) -> Self {
+        let health = Arc::new(Mutex::new(Health { source: "off: no patterns".to_owned(), ..Health::default() }));
+        let tail = Self { health, stop: Mutex::new(None) };
+        if !rules.is_empty()
+            && let Err(error) = tail.begin(rules, &state_directory, hint, feed)
+        {
+            let mut health = lock(&tail.health);
+            "off".clone_into(&mut health.source);
+            health.error = Some(format!("the journal's thread cannot be made: {error}"));
+        }
+        tail
+    }
+
+    fn begin(&self, rules: Vec<Rule>, state_directory: &Path, hint: Option<OwnedFd>, feed: Feed) -> io::Result<()> {
         let (stopped, stop) = io::pipe()?;
         let (end, ended) = oneshot::channel();
-        let health = Arc::new(Mutex::new(Health { source: "off: no patterns".to_owned(), ..Health::default() }));
-        if !rules.is_empty() {
-            let throttle = rules.iter().map(|_| Throttle::default()).collect();
-            let follower = Follower {
-                rules,
-                throttle,
-                hints: hint.map(Hints::on),
-                stopped,
-                feed,
-                cursor_file,
-                health: Arc::clone(&health),
-                pace: Pace::default(),
-                saved: None,
-                saved_at: 0,
-                started: monotonic_micros(),
-            };
-            std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
-                follower.run();
-                // Nobody waits when the tail was dropped.
-                let _ = end.send(());
-            })?;
-        }
-        Ok(Self { health, stop: Some(stop), ended })
+        let follower = Follower {
+            throttle: rules.iter().map(|_| Throttle::default()).collect(),
+            rules,
+            hints: hint.map(Hints::on),
+            stopped,
+            feed,
+            cursor_file: state_directory.join("cursor"),
+            health: Arc::clone(&self.health),
+            pace: Pace::default(),
+            saved: None,
+            saved_at: 0,
+            started: monotonic_micros(),
+        };
+        std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
+            follower.run();
+            // Nobody waits when the tail was dropped.
+            let _ = end.send(());
+        })?;
+        *lock(&self.stop) = Some((stop, ended));
+        Ok(())
     }
 
     /// How the reading goes.
@@ -81,10 +89,11 @@ impl Tail {
     }
 
     /// Tells the thread to save its position and end, and waits for it; false when it did not in time.
-    pub async fn stop(mut self) -> bool {
-        drop(self.stop.take());
-        // A sender that is gone means that the thread has ended, or never was.
-        tokio::time::timeout(STOP_DEADLINE, &mut self.ended).await.is_ok()
+    pub async fn stop(&self) -> bool {
+        let Some((stop, ended)) = lock(&self.stop).take() else { return true };
+        drop(stop);
+        // A sender that is gone means that the thread has ended, too.
+        tokio::time::timeout(STOP_DEADLINE, ended).await.is_ok()
     }
 }
 
@@ -282,8 +291,8 @@ fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
-fn lock(health: &Mutex<Health>) -> MutexGuard<'_, Health> {
-    health.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Lets [`HITS_A_SECOND`] through.
@@ -318,7 +327,7 @@ mod tests {
     #[tokio::test]
     async fn a_tail_without_rules_stops_at_once() {
         let (feed, _inputs) = tokio::sync::mpsc::channel(1);
-        let tail = Tail::start(Vec::new(), None, PathBuf::from("/nonexistent/cursor"), feed).unwrap();
+        let tail = Tail::start(Vec::new(), PathBuf::from("/nonexistent"), None, feed);
         assert_eq!(tail.health().source, "off: no patterns");
         assert!(tail.stop().await);
     }

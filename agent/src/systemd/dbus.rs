@@ -3,7 +3,7 @@
 use super::proxy::{self, Properties, SystemdProxy};
 use super::{Restarted, SystemdError};
 use std::time::Duration;
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::timeout;
 use warden_edge::chain::Chain;
 use warden_edge::clock::monotonic_micros;
@@ -76,6 +76,7 @@ pub(super) async fn restart(
     unit: &str,
     reset_failed: bool,
     job_limit: Option<Duration>,
+    told: oneshot::Sender<Moment>,
 ) -> Restarted {
     let no_job = |why: String| Restarted { answered: None, result: JobResult::Refused(why) };
     // Listening begins before the call, so that a job that ends at once is heard. The session itself is let go of: its
@@ -102,7 +103,10 @@ pub(super) async fn restart(
             return Restarted { answered: None, result: JobResult::Lost(why) };
         }
     };
-    let answered = Some(Moment::from_micros(monotonic_micros()));
+    let now = Moment::from_micros(monotonic_micros());
+    // Whoever asked may not care for this moment.
+    let _ = told.send(now);
+    let answered = Some(now);
     let (least, most) = JOB_LIMITS;
     let limit = job_limit.map_or(most, |limit| limit.saturating_add(CALL_DEADLINE).clamp(least, most));
     let result = match timeout(limit, ended(&mut jobs, &job)).await {

@@ -22,7 +22,7 @@ use crate::feed::Feed;
 use dbus::Session;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::sync::watch as latest;
+use tokio::sync::{oneshot, watch as latest};
 use tokio::task::JoinHandle;
 use warden_logic::moment::Moment;
 use warden_logic::service::input::{JobResult, UnitSeen};
@@ -54,6 +54,9 @@ pub struct Restarted {
 pub struct MissingUnit {
     /// Its index among the units asked for.
     pub index: usize,
+    /// False when systemd has nothing under this name. True when it has a unit that cannot run, for example a masked one,
+    /// which is somebody's decision and no mistake of the configuration.
+    pub found: bool,
     /// One sentence: what is wrong and the remedy.
     pub text: String,
 }
@@ -119,11 +122,12 @@ impl Units {
     }
 
     /// Restarts `unit` by a systemd job and follows it to its end, or to the deadline that the unit's own time-outs imply.
-    /// `reset_failed` lifts systemd's start limit first.
-    pub async fn restart(&self, unit: &str, reset_failed: bool) -> Restarted {
+    /// `reset_failed` lifts systemd's start limit first. `answered` is told when systemd has accepted the restart, which is long
+    /// before the job's end; it is dropped when that does not happen.
+    pub async fn restart(&self, unit: &str, reset_failed: bool, answered: oneshot::Sender<Moment>) -> Restarted {
         let index = self.units.iter().position(|name| name == unit);
         let limit = index.and_then(|index| self.readings.borrow().get(index)?.as_ref()?.job_limit);
-        dbus::restart(&self.live, unit, reset_failed, limit).await
+        dbus::restart(&self.live, unit, reset_failed, limit, answered).await
     }
 }
 
@@ -150,7 +154,7 @@ pub async fn missing_units_at(address: Option<&str>, units: &[String]) -> Result
     let mut missing = Vec::new();
     for (index, unit) in units.iter().enumerate() {
         let state = dbus::load_state(&systemd, unit).await?;
-        missing.extend(unfit(&state, unit).map(|text| MissingUnit { index, text }));
+        missing.extend(unfit(&state, unit).map(|text| MissingUnit { index, found: state != "not-found", text }));
     }
     Ok(missing)
 }

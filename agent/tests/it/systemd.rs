@@ -4,9 +4,9 @@ use crate::support::bus::Bus;
 use crate::support::systemd1::{OnRestart, Systemd1, Unit};
 use crate::support::{DEADLINE, until};
 use std::process::{Child, Command};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use warden_agent::systemd::{Units, missing_units_at};
+use warden_agent::systemd::{Restarted, Units, missing_units_at};
 use warden_logic::service::input::{ActiveState, Input, JobResult, UnitSeen};
 
 const UNIT: &str = "web-1.service";
@@ -46,6 +46,13 @@ fn running(input: &Input) -> Option<UnitSeen> {
 
 fn unseen(input: &Input) -> Option<String> {
     if let Input::UnitUnseen { why } = input { Some(why.clone()) } else { None }
+}
+
+async fn restart(units: &Units, reset_failed: bool) -> Restarted {
+    let (answered, answer) = oneshot::channel();
+    let restarted = units.restart(UNIT, reset_failed, answered).await;
+    assert_eq!(answer.await.ok(), restarted.answered, "told at once and in the end alike");
+    restarted
 }
 
 /// As many as the tests ever have waiting.
@@ -121,19 +128,19 @@ async fn restart_jobs_are_followed_to_their_end() {
     until(&mut inputs, "the first reading", running).await;
 
     systemd.on_restart(OnRestart::EndsAtOnce("done"));
-    let restarted = units.restart(UNIT, false).await;
+    let restarted = restart(&units, false).await;
     assert_eq!(restarted.result, JobResult::Done, "the end that came before the answer was heard");
     assert!(restarted.answered.is_some());
 
     systemd.on_restart(OnRestart::EndsAtOnce("timeout"));
-    assert_eq!(units.restart(UNIT, true).await.result, JobResult::Ended("timeout".to_owned()));
+    assert_eq!(restart(&units, true).await.result, JobResult::Ended("timeout".to_owned()));
     let calls = systemd.calls();
     let order: Vec<&str> = calls.iter().map(String::as_str).filter(|call| call.contains("Failed") || call.starts_with("Restart")).collect();
     assert_eq!(order, ["RestartUnit web-1.service replace", "ResetFailedUnit web-1.service", "RestartUnit web-1.service replace"]);
 
     // Somebody else's job ends first.
     systemd.on_restart(OnRestart::Waits);
-    let (restarted, ()) = tokio::join!(units.restart(UNIT, false), async {
+    let (restarted, ()) = tokio::join!(restart(&units, false), async {
         while systemd.calls().iter().filter(|call| call.starts_with("Restart")).count() < 3 {
             tokio::task::yield_now().await;
         }
@@ -151,7 +158,7 @@ async fn a_refused_restart_says_what_to_do() {
     let units = Units::start_at(Some(bus.address()), vec![UNIT.to_owned()], sender);
     until(&mut inputs, "the first reading", running).await;
     systemd.on_restart(OnRestart::Refuses);
-    let restarted = units.restart(UNIT, false).await;
+    let restarted = restart(&units, false).await;
     assert_eq!(restarted.answered, None);
     let JobResult::Refused(why) = restarted.result else { panic!("{restarted:?}") };
     assert!(why.contains("RestartUnit failed") && why.ends_with("let polkit's rule for Warden name this unit"), "{why}");
@@ -165,7 +172,7 @@ async fn a_restart_without_an_answer_may_or_may_not_have_begun() {
     let units = Units::start_at(Some(bus.address()), vec![UNIT.to_owned()], sender);
     until(&mut inputs, "the first reading", running).await;
     systemd.on_restart(OnRestart::Silence);
-    let restarted = units.restart(UNIT, false).await;
+    let restarted = restart(&units, false).await;
     assert!(matches!(restarted.result, JobResult::Lost(_)) && restarted.answered.is_none(), "{restarted:?}");
 }
 
@@ -177,7 +184,7 @@ async fn a_job_whose_bus_goes_away_is_lost() {
     let units = Units::start_at(Some(bus.address()), vec![UNIT.to_owned()], sender);
     until(&mut inputs, "the first reading", running).await;
     systemd.on_restart(OnRestart::Waits);
-    let (restarted, ()) = tokio::join!(units.restart(UNIT, false), async {
+    let (restarted, ()) = tokio::join!(restart(&units, false), async {
         while !systemd.calls().iter().any(|call| call.starts_with("Restart")) {
             tokio::task::yield_now().await;
         }
@@ -185,7 +192,7 @@ async fn a_job_whose_bus_goes_away_is_lost() {
     });
     assert!(matches!(restarted.result, JobResult::Lost(_)), "{restarted:?}");
     until(&mut inputs, "the outage", unseen).await;
-    let refused = units.restart(UNIT, false).await;
+    let refused = restart(&units, false).await;
     assert_eq!(refused.result, JobResult::Refused("the system bus is not connected".to_owned()));
 }
 
@@ -293,12 +300,12 @@ async fn missing_units_are_named_with_a_remedy() {
     let _systemd = Systemd1::start(&bus.address(), &[(UNIT, Unit::running(0)), ("masked.service", masked)]).await;
     let asked = [UNIT, "bingo.service", "masked.service"].map(str::to_owned);
     let missing = missing_units_at(Some(&bus.address()), &asked).await.unwrap();
-    let texts: Vec<(usize, &str)> = missing.iter().map(|unit| (unit.index, unit.text.as_str())).collect();
+    let texts: Vec<(usize, bool, &str)> = missing.iter().map(|unit| (unit.index, unit.found, unit.text.as_str())).collect();
     assert_eq!(
         texts,
         [
-            (1, "bingo.service: systemd has no such unit; install it or correct `unit`"),
-            (2, "masked.service: the unit is masked, so systemd will not start it; try: systemctl unmask masked.service"),
+            (1, false, "bingo.service: systemd has no such unit; install it or correct `unit`"),
+            (2, true, "masked.service: the unit is masked, so systemd will not start it; try: systemctl unmask masked.service"),
         ]
     );
 }
