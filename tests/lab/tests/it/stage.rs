@@ -96,7 +96,7 @@ impl Traces {
     fn take() -> Self {
         let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
         Self {
-            mounts: mounts.lines().filter(|l| l.contains("/warden-lab")).map(ToOwned::to_owned).collect(),
+            mounts: mounts.lines().filter(|l| l.contains(RUN) || l.contains(STATE)).map(ToOwned::to_owned).collect(),
             processes: each_process(|process| {
                 let words = fs::read_to_string(process.join("cmdline")).ok()?.replace('\0', " ");
                 let program = fs::read_link(process.join("exe")).ok()?.display().to_string();
