@@ -1,0 +1,75 @@
+//! The board as a report.
+
+use crate::config::Config;
+use crate::supervisor::board::{Board, OnBoard};
+use crate::supervisor::status::reason;
+use warden_logic::moment::Moment;
+use warden_protocol::v1;
+use warden_protocol::v1::report::{LastProbe, Report, ServiceReport, Wants};
+
+/// What stands in every report of this agent's life.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    node: String,
+    boot_id: String,
+    epoch: u64,
+    /// Unit, backend and address of each service that a balancer carries, with its index.
+    carried: Vec<(usize, String, String, String)>,
+}
+
+impl Snapshot {
+    /// For an agent that began at `began` of the boot `boot_id`. Services without a backend are nobody's business.
+    #[must_use]
+    pub fn new(config: &Config, boot_id: String, began: Moment) -> Self {
+        let carried = config.services.iter().enumerate().filter(|(_, service)| !service.backend.is_empty());
+        Self {
+            node: config.node.clone(),
+            boot_id,
+            epoch: began.as_micros(),
+            carried: carried
+                .map(|(index, service)| (index, service.unit.clone(), service.backend.clone(), service.address.clone()))
+                .collect(),
+        }
+    }
+
+    pub(super) fn node(&self) -> &str {
+        &self.node
+    }
+
+    /// The report as JSON.
+    pub(super) fn report(&self, seq: u64, now: Moment, board: &Board) -> Vec<u8> {
+        let services = self.carried.iter().filter_map(|(index, unit, backend, address)| {
+            let on_board = board.services.get(*index)?;
+            Some(service(unit, backend, address, now, on_board))
+        });
+        let report = Report {
+            v: v1::VERSION,
+            node: self.node.clone(),
+            boot_id: self.boot_id.clone(),
+            agent_epoch: self.epoch,
+            seq,
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+            services: services.collect(),
+        };
+        // Strings and numbers: serialising them cannot fail, and an empty report would be refused and said.
+        serde_json::to_vec(&report).unwrap_or_default()
+    }
+}
+
+fn service(unit: &str, backend: &str, address: &str, now: Moment, on_board: &OnBoard) -> ServiceReport {
+    let view = &on_board.view;
+    ServiceReport {
+        unit: unit.to_owned(),
+        backend: backend.to_owned(),
+        address: address.to_owned(),
+        state: view.state,
+        since_ms: now.since(view.since).as_millis(),
+        invocation: view.instance.map(|(invocation, _)| invocation.to_string()).unwrap_or_default(),
+        started_ms_ago: view.instance.map(|(_, started)| now.since(started).as_millis()),
+        reason: reason(&view.reason),
+        evidence: view.evidence,
+        incident: view.incident.clone(),
+        wants: Wants { traffic: view.traffic, restart: view.restart },
+        last_probe: on_board.probes.last.as_ref().map(|(_, probed)| LastProbe { usec: probed.usec, verdict: probed.verdict }),
+    }
+}

@@ -1,0 +1,418 @@
+//! The one task that owns all machines of the node: facts in, effects out.
+//!
+//! It is told by the edges (the feed), by its own probes and restart jobs (outcomes), by the coordinators (what was heard),
+//! by timers and by people (orders). It answers each by one turn of one machine and has done what the machine asks for.
+//!
+//! Guarantees: an arm of its loop never waits, so one slow neighbour delays nothing; every probe and job it starts comes
+//! back, by its own deadline; systemd's watchdog is fed from this loop and from nowhere else; it ends on order only, and
+//! leaves the services running.
+//!
+//! Left to others: what any fact means (`warden_logic::service`), how facts are come by (the edges), who is told what of the
+//! board (`crate::report`, [`status`]).
+
+pub mod board;
+pub mod clock;
+pub mod ports;
+mod record;
+pub mod status;
+#[cfg(test)]
+mod tests;
+mod trace;
+mod watched;
+
+use crate::feed::Feed;
+use crate::metrics::Metrics;
+use crate::systemd::Restarted;
+use board::{Board, Link, OnBoard, Probes};
+use clock::Clock;
+use ports::Ports;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, interval_at, sleep_until};
+use trace::Trace;
+use warden_edge::clock::random;
+use warden_edge::notify;
+use warden_logic::moment::Moment;
+use warden_logic::service::View;
+use warden_logic::service::input::{Effect, Input, Invocation, Probed, Ticket, TrafficSeen};
+use warden_protocol::v1::report::{Directive, TrafficStatus};
+use warden_protocol::vocab::Confirmed;
+use watched::Watched;
+
+/// Facts that may wait for the loop. A turn takes microseconds; a burst is one reading, one exit and a handful of log
+/// lines for each service, and a machine has a few services: 256 is an order of magnitude above that.
+pub const FEED_BOUND: usize = 256;
+/// What coordinators said: one answer for each report in flight, of which there are two for each coordinator.
+pub const HEARD_BOUND: usize = 16;
+/// A probe's answer, one that was superseded, the answer to a restart's call and its end.
+const OUTCOMES_A_SERVICE: usize = 4;
+/// The first reading of every unit takes milliseconds; systemd is not kept waiting longer than this for a bus that is not there.
+const READY_AFTER: Duration = Duration::from_secs(5);
+/// Without a watchdog the loop still turns at least so often.
+const IDLE_BEAT: Duration = Duration::from_secs(10);
+
+/// What people and systemd ask of the running agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// End, and leave the services running.
+    Stop,
+    /// Look at the configuration again.
+    Reload,
+    /// Write the last inputs down.
+    Dump,
+}
+
+/// What one coordinator let us know.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// Which one.
+    pub link: usize,
+    /// What.
+    pub news: News,
+}
+
+/// An answer to a report, or none.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// What it does with the services that it knows.
+    Directives(Vec<Directive>),
+    /// The report was not answered.
+    Failed(String),
+}
+
+/// A supervised service as the loop needs it.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// systemd's name for it.
+    pub unit: String,
+    /// Its probe's name.
+    pub probe: String,
+    /// How it is judged.
+    pub policy: warden_logic::service::policy::Policy,
+}
+
+/// What the loop reads from, besides its own outcomes.
+pub struct Inlets {
+    /// From the edges; a sender for them, which also keeps the queue open.
+    pub feed: (Feed, mpsc::Receiver<(usize, Input)>),
+    /// From the coordinators.
+    pub heard: mpsc::Receiver<Heard>,
+    /// From people.
+    pub orders: mpsc::Receiver<Order>,
+}
+
+/// What the loop is told once.
+pub struct Setup {
+    /// This node's name.
+    pub node: String,
+    /// What is supervised, in the configuration's order.
+    pub services: Vec<Service>,
+    /// The coordinators' URLs.
+    pub coordinators: Vec<String>,
+    /// Where the last inputs are written to.
+    pub trace: PathBuf,
+    /// The clock.
+    pub clock: Clock,
+    /// Where things are counted.
+    pub metrics: Metrics,
+    /// How often systemd's watchdog wants to be fed.
+    pub watchdog: Option<Duration>,
+    /// What a reload does: reads the configuration and says what came of it. Does not wait.
+    pub reload: Box<dyn FnMut() + Send>,
+}
+
+/// The task.
+pub struct Supervisor<P> {
+    ports: Arc<P>,
+    inlets: Inlets,
+    setup: Setup,
+    services: Vec<Watched>,
+    /// For every coordinator, what it last said of each service.
+    words: Vec<Vec<Option<TrafficStatus>>>,
+    board: watch::Sender<Board>,
+    outcomes: (mpsc::Sender<Outcome>, mpsc::Receiver<Outcome>),
+    trace: Trace,
+    ready: bool,
+    said: String,
+}
+
+/// What came of an effect.
+enum Outcome {
+    Probed { service: usize, probed: Probed },
+    Accepted { service: usize, at: Moment },
+    Ended { service: usize, ticket: Ticket, restarted: Restarted },
+}
+
+impl<P: Ports> Supervisor<P> {
+    /// The task, and what it shows to others.
+    pub fn new(ports: P, inlets: Inlets, setup: Setup) -> (Self, board::Reader) {
+        let now = setup.clock.now();
+        let services: Vec<_> = setup.services.iter().map(|service| Watched::new(service, now)).collect();
+        let on_board = services.iter().map(|watched| OnBoard {
+            view: watched.machine.view(now),
+            probes: Probes::default(),
+            log_hits: 0,
+            traffic: None,
+        });
+        let links = setup.coordinators.iter().map(|url| Link { url: url.clone(), ..Link::default() }).collect::<Vec<_>>();
+        let (board, reader) = watch::channel(Board { revision: 0, services: on_board.collect(), links });
+        for service in &setup.services {
+            setup.metrics.in_state(&service.unit, warden_protocol::vocab::ServiceState::Unknown);
+        }
+        let supervisor = Self {
+            ports: Arc::new(ports),
+            words: vec![vec![None; services.len()]; setup.coordinators.len()],
+            outcomes: mpsc::channel(OUTCOMES_A_SERVICE * services.len().max(1)),
+            inlets,
+            setup,
+            services,
+            board,
+            trace: Trace::default(),
+            ready: false,
+            said: String::new(),
+        };
+        (supervisor, reader)
+    }
+
+    /// Runs until it is ordered to stop.
+    pub async fn run(mut self) {
+        let beat = self.setup.watchdog.unwrap_or(IDLE_BEAT);
+        let mut beats = interval_at(Instant::now() + beat, beat);
+        let mut patience = Box::pin(tokio::time::sleep(READY_AFTER));
+        loop {
+            let wake = self.services.iter().filter_map(|watched| watched.machine.next_wake()).min();
+            let wake = wake.map_or_else(|| Instant::now() + IDLE_BEAT, |at| self.setup.clock.instant(at));
+            // Every arm is cancel safe (channels, timers), and no arm's body waits.
+            tokio::select! {
+                biased;
+                order = self.inlets.orders.recv() => match order {
+                    Some(Order::Reload) => self.reload(),
+                    Some(Order::Dump) => self.dump(),
+                    Some(Order::Stop) | None => break,
+                },
+                Some((service, input)) = self.inlets.feed.1.recv() => self.turn(service, input),
+                Some(outcome) = self.outcomes.1.recv() => self.outcome(outcome),
+                Some(heard) = self.inlets.heard.recv() => self.hear(heard),
+                () = sleep_until(wake) => self.timers(),
+                _ = beats.tick() => notify::watchdog(),
+                () = &mut patience, if !self.ready => self.become_ready(),
+            }
+        }
+    }
+
+    fn timers(&mut self) {
+        let now = self.setup.clock.now();
+        for service in 0..self.services.len() {
+            if self.services[service].machine.next_wake().is_some_and(|at| at <= now) {
+                self.turn(service, Input::Timer);
+            }
+        }
+    }
+
+    fn outcome(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Probed { service, probed } => {
+                let name = &self.setup.services[service];
+                self.setup.metrics.probed(&name.unit, &name.probe, probed.usec);
+                let now = self.setup.clock.now();
+                self.board.send_modify(|board| board.services[service].probes.record(now, probed.clone()));
+                self.turn(service, Input::Probed(probed));
+            }
+            Outcome::Accepted { service, at } => {
+                let watched = &self.services[service];
+                record::restart_answered(self.about(service), watched.since_evidence(at));
+            }
+            Outcome::Ended { service, ticket, restarted } => {
+                let now = self.setup.clock.now();
+                let why = watched::why(&restarted.result);
+                record::restart_ended(self.about(service), restarted.result.word(), why, self.services[service].since_evidence(now));
+                self.turn(service, Input::JobEnded { ticket, result: restarted.result });
+            }
+        }
+    }
+
+    /// A coordinator's answer is news for every service, even when it says the same: it is younger.
+    fn hear(&mut self, heard: Heard) {
+        let now = self.setup.clock.now();
+        let Heard { link, news } = heard;
+        let mut words = vec![None; self.services.len()];
+        let failure = match news {
+            News::Directives(directives) => {
+                for directive in directives {
+                    if let Some(service) = self.setup.services.iter().position(|service| service.unit == directive.unit) {
+                        words[service] = Some(directive.traffic);
+                    }
+                }
+                None
+            }
+            News::Failed(why) => Some(why),
+        };
+        self.words[link] = words;
+        self.board.send_modify(|board| watched::update_link(&mut board.links[link], now, failure));
+        for service in 0..self.services.len() {
+            let word = self.words.iter().find_map(|words| words[service].clone());
+            let seen = together(self.words.iter().filter_map(|words| words[service].as_ref()));
+            self.board.send_modify(|board| board.services[service].traffic.clone_from(&word));
+            let out = seen.is_some_and(|seen| seen.confirmed == Confirmed::Out);
+            if out && self.services[service].awaits_out() {
+                let balancer = word.as_ref().map(|word| word.balancer.as_str()).filter(|name| !name.is_empty());
+                record::out_confirmed(self.about(service), balancer.unwrap_or("the balancer"), self.services[service].since_evidence(now));
+                self.services[service].out_confirmed();
+            }
+            self.turn(service, Input::Traffic(seen));
+        }
+    }
+
+    /// One turn of one machine.
+    fn turn(&mut self, service: usize, input: Input) {
+        let Some(watched) = self.services.get_mut(service) else { return };
+        let (now, roll) = (self.setup.clock.now(), random());
+        let read = matches!(input, Input::Unit(_) | Input::UnitUnseen { .. });
+        let hit_at = if let Input::LogHit(hit) = &input { Some(hit.at) } else { None };
+        self.trace.record(service, now, roll, input.clone());
+        let before = watched.machine.view(now);
+        let effects = watched.machine.handle(now, roll, input);
+        let after = watched.machine.view(now);
+        watched.follow(&before, &after, hit_at.unwrap_or(now));
+        // What must happen first, then what others must know, then what is written down.
+        for effect in &effects {
+            match effect {
+                Effect::Probe { ticket, invocation, .. } => self.ask(service, *ticket, *invocation),
+                Effect::Restart { ticket, reset_failed, .. } => self.restart(service, *ticket, *reset_failed),
+                Effect::Changed { .. } | Effect::Dismissed { .. } | Effect::Anomaly { .. } => {}
+            }
+        }
+        self.board.send_modify(|board| {
+            board.revision += u64::from(board::differs(&before, &after));
+            let on_board = &mut board.services[service];
+            on_board.view = after.clone();
+            on_board.log_hits += u64::from(hit_at.is_some());
+        });
+        if let Some(at) = hit_at {
+            self.setup.metrics.log_hit(&self.setup.services[service].unit, now.since(at));
+        }
+        for effect in &effects {
+            self.write_down(service, now, effect, &before);
+        }
+        if read && !self.ready {
+            self.services[service].read = true;
+            if self.services.iter().all(|watched| watched.read) {
+                self.become_ready();
+            }
+        }
+        if self.ready && !effects.is_empty() {
+            self.say();
+        }
+        self.setup.metrics.turn(self.setup.clock.now().since(now));
+    }
+
+    fn ask(&mut self, service: usize, ticket: Ticket, invocation: Invocation) {
+        let (ports, outcomes) = (Arc::clone(&self.ports), self.outcomes.0.clone());
+        let task = tokio::spawn(async move {
+            let answer = ports.ask(service).await;
+            let probed = Probed { ticket, invocation, verdict: answer.verdict, fatal: answer.fatal, text: answer.text, usec: answer.usec };
+            // The loop is gone only when the agent ends.
+            drop(outcomes.send(Outcome::Probed { service, probed }).await);
+        });
+        self.services[service].probing(task);
+    }
+
+    fn restart(&mut self, service: usize, ticket: Ticket, reset_failed: bool) {
+        let (ports, outcomes) = (Arc::clone(&self.ports), self.outcomes.0.clone());
+        let unit = self.setup.services[service].unit.clone();
+        // Owned by the machine's ticket: at most one is outstanding, and its port ends it by a deadline.
+        tokio::spawn(async move {
+            let (answered, answer) = oneshot::channel();
+            let told = outcomes.clone();
+            let accepted = async {
+                if let Ok(at) = answer.await {
+                    drop(told.send(Outcome::Accepted { service, at }).await);
+                }
+            };
+            let (restarted, ()) = tokio::join!(ports.restart(&unit, reset_failed, answered), accepted);
+            drop(outcomes.send(Outcome::Ended { service, ticket, restarted }).await);
+        });
+    }
+
+    fn write_down(&self, service: usize, now: Moment, effect: &Effect, before: &View) {
+        let unit = self.setup.services[service].unit.as_str();
+        let metrics = &self.setup.metrics;
+        match effect {
+            Effect::Changed { from, to, because, evidence, incident } => {
+                metrics.changed(unit, *from, *to, because.label);
+                if let Some(took) = watched::warmed_up(*from, *to, before, now) {
+                    metrics.warmed_up(unit, took);
+                }
+                let incident = incident.as_deref().or(before.incident.as_deref());
+                let change = record::Change { from: *from, to: *to, because, evidence: *evidence, at: now };
+                record::changed(record::About { incident, ..self.about(service) }, &change);
+            }
+            Effect::Restart { cause, .. } => metrics.restarting(unit, cause.label),
+            Effect::Dismissed { because } => {
+                metrics.dismissed(unit);
+                record::dismissed(record::About { incident: before.incident.as_deref(), ..self.about(service) }, because);
+            }
+            Effect::Anomaly { what } => {
+                metrics.anomaly(unit);
+                tracing::warn!(WARDEN_UNIT = unit, "{unit}: this should not happen: {what}");
+            }
+            Effect::Probe { .. } => {}
+        }
+    }
+
+    fn about(&self, service: usize) -> record::About<'_> {
+        let watched = &self.services[service];
+        record::About {
+            node: &self.setup.node,
+            unit: &self.setup.services[service].unit,
+            invocation: watched.invocation,
+            incident: watched.incident.as_deref(),
+        }
+    }
+
+    fn become_ready(&mut self) {
+        self.ready = true;
+        self.said = self.summary();
+        notify::ready(&self.said);
+    }
+
+    /// Tells systemd in one line how things stand, when that has changed.
+    fn say(&mut self) {
+        let summary = self.summary();
+        if summary != self.said {
+            notify::status(&summary);
+            self.said = summary;
+        }
+    }
+
+    fn summary(&self) -> String {
+        let board = self.board.borrow();
+        let all = self.setup.services.iter().zip(&board.services);
+        let all = all.map(|(service, on_board)| format!("{} {}: {}", service.unit, on_board.view.state, on_board.view.reason.text));
+        let text = all.collect::<Vec<_>>().join("; ");
+        if text.is_empty() { "no service is configured".to_owned() } else { text }
+    }
+
+    fn reload(&mut self) {
+        notify::reloading();
+        (self.setup.reload)();
+        notify::ready(&self.summary());
+    }
+
+    fn dump(&self) {
+        let path = self.setup.trace.display();
+        match self.trace.write(&self.setup.trace) {
+            Ok(inputs) => tracing::info!("the last {inputs} inputs were written to {path}"),
+            Err(error) => tracing::warn!("the last inputs could not be written to {path}: {error}"),
+        }
+    }
+}
+
+/// Several balancers make one word: it is out when all say so; else the first that does not.
+fn together<'a>(words: impl Iterator<Item = &'a TrafficStatus> + Clone) -> Option<TrafficSeen> {
+    let not_out = words.clone().find(|word| word.confirmed != Confirmed::Out);
+    let first = words.into_iter().next();
+    not_out.or(first).map(|word| TrafficSeen { confirmed: word.confirmed, by: word.by })
+}
