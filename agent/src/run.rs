@@ -45,7 +45,11 @@ pub fn main(args: &Args) -> ExitCode {
     let directories = if args.config.is_empty() { Directories::standard(config::DIRECTORY) } else { Directories(args.config.clone()) };
     let loaded = given(&args.config).and_then(|()| config::load(&directories));
     let done = match (args.command, loaded) {
-        (_, Err(faults)) => return refuse(&faults),
+        (Some(Command::Check), Err(faults)) => {
+            say(&faults.to_string());
+            return ExitCode::from(USAGE);
+        }
+        (None, Err(faults)) => return refuse(&faults),
         (Some(Command::Check), Ok(config)) => on_one_thread(check(&config)),
         (None, Ok(config)) => start(config, directories),
     };

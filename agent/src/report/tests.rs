@@ -1,1 +1,179 @@
-//! .
+//! The reporter against a server that the test answers for itself.
+
+use super::*;
+use crate::config;
+use crate::supervisor::board::{Board, OnBoard, Probes};
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::routing::put;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use warden_logic::moment::Moment;
+use warden_logic::service::Machine;
+use warden_protocol::v1::report::Report;
+
+const PATIENCE: Duration = Duration::from_secs(10);
+const CONFIG: &str = r#"
+    [node]
+    name = "bingo-1"
+    [coordinator]
+    urls = ["http://127.0.0.1:1"]
+    [[service]]
+    unit = "bingo.service"
+    backend = "bingo"
+    address = "198.18.0.11:28940"
+    [service.probe.ping]
+    http = "http://127.0.0.1:28940/ping"
+    [[service]]
+    unit = "cron.service"
+    [service.probe.ping]
+    http = "http://127.0.0.1:28941/ping"
+"#;
+
+/// A report that came, to be answered with a status and a body.
+struct Came {
+    node: String,
+    report: Report,
+    answer: oneshot::Sender<(u16, String)>,
+}
+
+type Coming = mpsc::Sender<Came>;
+
+async fn take(State(coming): State<Coming>, Path(node): Path<String>, body: String) -> (axum::http::StatusCode, String) {
+    let (answer, come) = oneshot::channel();
+    let report = serde_json::from_str(&body).unwrap();
+    coming.send(Came { node, report, answer }).await.unwrap();
+    let (status, body) = come.await.unwrap_or((500, String::new()));
+    (axum::http::StatusCode::from_u16(status).unwrap(), body)
+}
+
+fn directives(heartbeat_ms: u64) -> String {
+    format!(r#"{{"v":1,"revision":1,"heartbeat_ms":{heartbeat_ms},"services":[]}}"#)
+}
+
+struct Stage {
+    came: mpsc::Receiver<Came>,
+    board: watch::Sender<Board>,
+    heard: mpsc::Receiver<Heard>,
+    _tasks: JoinSet<()>,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (coming, came) = mpsc::channel(8);
+        let router = Router::new().route("/v1/nodes/{node}/report", put(take)).with_state(coming);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let config = config::parse("test.toml", CONFIG).unwrap();
+        let now = Moment::from_micros(5_000_000);
+        let services = config.services.iter().map(|service| OnBoard {
+            view: Machine::new(service.policy.clone(), now).view(now),
+            probes: Probes::default(),
+            log_hits: 0,
+            traffic: None,
+        });
+        let (board, reader) = watch::channel(Board { revision: 7, services: services.collect(), links: Vec::new() });
+        let (hear, heard) = mpsc::channel(8);
+        let snapshot = Snapshot::new(&config, "b00t".to_owned(), now);
+        let reporter = Reporter::new(0, &url, snapshot, reader, hear, Clock::start(now)).unwrap();
+        tasks.spawn(reporter.run());
+        Self { came, board, heard, _tasks: tasks }
+    }
+
+    async fn came(&mut self) -> Came {
+        timeout(PATIENCE, self.came.recv()).await.expect("a report comes").unwrap()
+    }
+
+    async fn heard(&mut self) -> News {
+        timeout(PATIENCE, self.heard.recv()).await.expect("the loop hears of it").unwrap().news
+    }
+
+    fn change(&self) {
+        self.board.send_modify(|board| board.revision += 1);
+    }
+}
+
+fn answer(came: Came, status: u16, body: &str) {
+    came.answer.send((status, body.to_owned())).unwrap();
+}
+
+#[tokio::test]
+async fn a_report_is_a_whole_snapshot_of_what_a_balancer_carries() {
+    let mut stage = Stage::new().await;
+    let came = stage.came().await;
+    let report = &came.report;
+    assert_eq!((came.node.as_str(), report.node.as_str(), report.boot_id.as_str()), ("bingo-1", "bingo-1", "b00t"));
+    assert_eq!((report.agent_epoch, report.seq), (5_000_000, 1));
+    assert_eq!(report.services.len(), 1, "a service without a backend is nobody's business");
+    let service = &report.services[0];
+    assert_eq!(
+        (service.unit.as_str(), service.backend.as_str(), service.address.as_str()),
+        ("bingo.service", "bingo", "198.18.0.11:28940")
+    );
+    assert_eq!((service.wants.traffic, service.reason.label.as_str()), (warden_protocol::vocab::Traffic::Keep, "not_seen_yet"));
+    answer(came, 200, &directives(60_000));
+    assert!(matches!(stage.heard().await, News::Directives(_)));
+}
+
+#[tokio::test]
+async fn a_change_overtakes_a_report_that_hangs() {
+    let mut stage = Stage::new().await;
+    let hanging = stage.came().await;
+    stage.change();
+    let change = stage.came().await;
+    assert_eq!((hanging.report.seq, change.report.seq), (1, 2));
+    // Two are on their way: a third waits, and then tells everything that came together.
+    stage.change();
+    stage.change();
+    answer(change, 200, &directives(60_000));
+    assert!(matches!(stage.heard().await, News::Directives(_)));
+    let third = stage.came().await;
+    assert_eq!(third.report.seq, 3);
+    // The one that was overtaken says nothing any more, whatever it says.
+    answer(hanging, 500, "");
+    answer(third, 200, &directives(60_000));
+    assert!(matches!(stage.heard().await, News::Directives(_)));
+}
+
+#[tokio::test]
+async fn heartbeats_come_as_often_as_the_coordinator_asks() {
+    let mut stage = Stage::new().await;
+    let came = stage.came().await;
+    answer(came, 200, &directives(100));
+    for seq in 2..5 {
+        let came = stage.came().await;
+        assert_eq!(came.report.seq, seq);
+        answer(came, 200, &directives(100));
+    }
+}
+
+#[tokio::test]
+async fn after_a_failure_the_next_change_is_tried_at_once_and_heartbeats_go_on() {
+    let mut stage = Stage::new().await;
+    let came = stage.came().await;
+    answer(came, 503, r#"{"code":"unavailable","message":"starting"}"#);
+    assert!(matches!(stage.heard().await, News::Failed(why) if why == "it answered 503 Service Unavailable: starting"));
+    stage.change();
+    let came = stage.came().await;
+    answer(came, 409, r#"{"code":"stale","message":"overtaken"}"#);
+    assert!(matches!(stage.heard().await, News::Failed(why) if why.contains("another agent")));
+    let came = stage.came().await;
+    answer(came, 200, &directives(60_000));
+    assert!(matches!(stage.heard().await, News::Directives(_)));
+}
+
+#[test]
+fn delays_grow_within_bounds_and_spread() {
+    for failures in [0, 3, 40, u32::MAX] {
+        for roll in 0..500 {
+            let delay = again(failures, roll);
+            let most = AGAIN.0.saturating_mul(1 << failures.min(16)).min(AGAIN.1);
+            assert!(delay >= most / 2 && delay <= most, "{failures}, {roll}: {delay:?}");
+        }
+    }
+    assert_ne!(again(0, 1), again(0, 2));
+}
