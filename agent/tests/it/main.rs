@@ -4,6 +4,7 @@
 //! bus tests need `dbus-daemon` (Debian: package `dbus`) and say so when it is missing.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed; the lint's exception covers #[test] functions only")]
 
+mod agentctl;
 mod configuration;
 mod probing;
 mod support;

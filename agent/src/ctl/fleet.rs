@@ -1,0 +1,140 @@
+//! `agentctl fleet status`: every server of every backend, one line each.
+
+use super::style::{BAD, BOLD, CARE, DIM, GOOD, columns, of_state, paint, sentence, span};
+use super::{Fitness, status};
+use anstyle::Style;
+use warden_protocol::v1::fleet::{BackendStatus, FleetStatus, HaproxyStatus, ServerStatus};
+use warden_protocol::vocab::{Confirmed, Holder, Traffic};
+
+/// Whether every server takes traffic and its agent, where it has one, says that it is fit.
+#[must_use]
+pub fn fitness(fleet: &FleetStatus) -> Fitness {
+    if !fleet.haproxy.connected {
+        return Fitness::CannotTell;
+    }
+    Fitness::of(fleet.backends.iter().flat_map(|backend| &backend.servers).map(of_server))
+}
+
+fn of_server(server: &ServerStatus) -> Fitness {
+    let traffic = match server.traffic.confirmed {
+        Confirmed::In => Fitness::Fit,
+        Confirmed::Out => Fitness::NotFit,
+        Confirmed::Unknown => Fitness::CannotTell,
+    };
+    let agent = match server.state {
+        _ if server.lost => Fitness::CannotTell,
+        Some(state) => status::of(state),
+        None => Fitness::Fit,
+    };
+    Fitness::of([traffic, agent])
+}
+
+/// The whole fleet as text.
+#[must_use]
+pub fn draw(fleet: &FleetStatus) -> String {
+    let mut lines = vec![head(fleet)];
+    if !fleet.haproxy.connected {
+        let why = fleet.haproxy.error.as_ref().map_or(String::new(), |error| format!(": {}", sentence(error)));
+        let text = format!("HAProxy does not answer on {}{why}; what follows is how it was", sentence(&fleet.haproxy.socket));
+        lines.push(paint(BAD, text));
+    }
+    if fleet.backends.is_empty() {
+        lines.push("no backend: no agent has reported yet, and the configuration names none".to_owned());
+    }
+    for backend in &fleet.backends {
+        lines.push(String::new());
+        draw_backend(&mut lines, backend);
+    }
+    if !fleet.unmatched.is_empty() {
+        lines.push(String::new());
+    }
+    for unmatched in &fleet.unmatched {
+        let who =
+            format!("{} reports {} for backend {}", sentence(&unmatched.node), sentence(&unmatched.unit), sentence(&unmatched.backend));
+        lines.push(format!("{} {}", paint(CARE, format!("unmatched: {who}:")), sentence(&unmatched.why)));
+    }
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn head(fleet: &FleetStatus) -> String {
+    let HaproxyStatus { version, pid, resyncs, .. } = &fleet.haproxy;
+    let version = version.as_ref().map_or(String::new(), |version| format!(" {}", sentence(version)));
+    let pid = pid.map_or(String::new(), |pid| format!(", pid {pid}"));
+    let resyncs = match resyncs {
+        0 => String::new(),
+        1 => ", found anew once".to_owned(),
+        times => format!(", found anew {times} times"),
+    };
+    let program = format!("coordinator {}, up {} · HAProxy{version}{pid}{resyncs}", sentence(&fleet.version), span(fleet.uptime_ms));
+    format!("{}  {}", paint(BOLD, sentence(&fleet.balancer)), paint(DIM, program))
+}
+
+fn draw_backend(lines: &mut Vec<String>, backend: &BackendStatus) {
+    let all = backend.servers.len();
+    let count = format!("{} of {all} in traffic", backend.in_traffic);
+    let style = match backend.in_traffic as usize {
+        0 => BAD,
+        now if now < all => CARE,
+        _ => GOOD,
+    };
+    let floor = if backend.floor_holds {
+        paint(BAD, format!("  the floor of {} holds: a server stays in that its agent wants out", backend.min_in_traffic))
+    } else {
+        paint(DIM, format!("  never fewer than {}", backend.min_in_traffic))
+    };
+    lines.push(format!("{}  {}{floor}", paint(BOLD, sentence(&backend.name)), paint(style, count)));
+    let mut rows =
+        vec![["SERVER", "STATE", "SINCE", "TRAFFIC", "AGE", "REQ/S", "ERR/S", "WHY"].map(|title| (title.to_owned(), DIM)).to_vec()];
+    rows.extend(backend.servers.iter().map(row));
+    lines.extend(columns(&rows).into_iter().map(|line| format!("  {line}")));
+}
+
+fn row(server: &ServerStatus) -> Vec<(String, Style)> {
+    let plain = Style::new();
+    let none = || ("–".to_owned(), DIM);
+    let rate = |value: Option<f64>| value.map_or_else(none, |value| (format!("{value:.1}"), plain));
+    let (state, why) = match (&server.node, server.state) {
+        (None, _) => (("no agent".to_owned(), DIM), "HAProxy's own check alone decides".to_owned()),
+        (Some(node), _) if server.lost => {
+            let silent = server.last_report_ms_ago.map_or(String::new(), |ms| format!(" for {}", span(ms)));
+            (("lost".to_owned(), BAD), format!("{}'s agent has been silent{silent}; traffic stays as it is", sentence(node)))
+        }
+        (Some(_), state) => {
+            let state = state.map_or_else(none, |state| (state.label().to_uppercase(), of_state(state)));
+            (state, server.reason.as_ref().map_or(String::new(), |reason| sentence(&reason.text)))
+        }
+    };
+    let incident = server.incident.as_ref().map_or(String::new(), |id| format!("  (incident {})", sentence(id)));
+    let errors = rate(server.errors_per_second);
+    let errors = if server.errors_per_second.is_some_and(|value| value >= 0.05) { (errors.0, BAD) } else { errors };
+    vec![
+        (sentence(&server.name), plain),
+        state,
+        server.since_ms.map_or_else(none, |ms| (span(ms), plain)),
+        traffic(server),
+        server.age_ms.map_or_else(none, |ms| (span(ms), plain)),
+        rate(server.requests_per_second),
+        errors,
+        (format!("{why}{incident}"), plain),
+    ]
+}
+
+/// `in`, `out (warden)`, `in → out (floor)`: what HAProxy does, what is wanted when that differs, and who holds it.
+fn traffic(server: &ServerStatus) -> (String, Style) {
+    let (confirmed, style) = match server.traffic.confirmed {
+        Confirmed::In => ("in", GOOD),
+        Confirmed::Out => ("out", CARE),
+        Confirmed::Unknown => ("unknown", DIM),
+    };
+    let wanted = match (server.traffic.wanted, server.traffic.confirmed) {
+        (Traffic::In, Confirmed::Out) => " → in",
+        (Traffic::Out, Confirmed::In) => " → out",
+        _ => "",
+    };
+    let holder = match server.traffic.by {
+        Holder::Haproxy => String::new(),
+        holder => format!(" ({holder})"),
+    };
+    (format!("{confirmed}{wanted}{holder}"), style)
+}

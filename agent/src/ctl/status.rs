@@ -1,0 +1,210 @@
+//! `agentctl status`: every service of this node at a glance.
+
+use super::Fitness;
+use super::style::{BAD, BOLD, CARE, DIM, GOOD, abbreviated, ago, bytes, of_state, paint, sentence, short, span, sparkline};
+use std::fmt::Write;
+use warden_protocol::v1::control::{AgentStatus, CoordinatorLink, LastRestart, LogStatus, ProbeStatus, Restarts, ServiceStatus};
+use warden_protocol::v1::report::TrafficStatus;
+use warden_protocol::vocab::{Confirmed, Evidence, Holder, ServiceState, Traffic, Verdict};
+
+/// Where the label of a line ends.
+const LABEL: usize = 13;
+/// Where the node stands in a service's first line.
+const NODE: usize = 48;
+
+/// Whether everything that the agent supervises is fit to serve.
+#[must_use]
+pub fn fitness(status: &AgentStatus) -> Fitness {
+    Fitness::of(status.services.iter().map(|service| of(service.state)))
+}
+
+/// A suspect service still serves: some probes failed, fewer than the threshold.
+pub(super) const fn of(state: ServiceState) -> Fitness {
+    match state {
+        ServiceState::Serving | ServiceState::Suspect => Fitness::Fit,
+        ServiceState::Unknown => Fitness::CannotTell,
+        ServiceState::Stopped
+        | ServiceState::Starting
+        | ServiceState::Warming
+        | ServiceState::Proving
+        | ServiceState::Sick
+        | ServiceState::Restarting
+        | ServiceState::Waiting
+        | ServiceState::Parked
+        | ServiceState::Held
+        | ServiceState::Leaving
+        | ServiceState::Maintenance => Fitness::NotFit,
+    }
+}
+
+/// The whole status as text.
+#[must_use]
+pub fn draw(status: &AgentStatus) -> String {
+    let node = format!("node {} · agent {}, up {}", sentence(&status.node), sentence(&status.version), span(status.uptime_ms));
+    let mut page = Page(String::new());
+    if status.services.is_empty() {
+        page.plain(&paint(DIM, &node));
+        page.plain("no service is configured; put one into /etc/warden/agent.d/50-NAME.toml, then: systemctl reload warden-agent");
+    }
+    for (index, service) in status.services.iter().enumerate() {
+        if index > 0 {
+            page.plain("");
+        }
+        draw_service(&mut page, service, if index == 0 { &node } else { "" });
+    }
+    draw_coordinators(&mut page, &status.coordinators);
+    page.0
+}
+
+/// Text that grows line by line. Writing to a `String` cannot fail.
+struct Page(String);
+
+impl Page {
+    fn plain(&mut self, line: &str) {
+        self.0.push_str(line);
+        self.0.push('\n');
+    }
+
+    fn line(&mut self, label: &str, text: &str) {
+        let _ = writeln!(self.0, "  {} {text}", paint(DIM, format!("{label:<width$}", width = LABEL - 1)));
+    }
+}
+
+fn draw_service(page: &mut Page, service: &ServiceStatus, node: &str) {
+    let state = service.state.label().to_uppercase();
+    let since = format!("for {}", span(service.since_ms));
+    let unit = sentence(&service.unit);
+    let width = unit.chars().count() + state.chars().count() + since.chars().count() + 4;
+    let gap = " ".repeat(NODE.saturating_sub(width).max(2));
+    let head = format!("{}  {}  {since}", paint(BOLD, &unit), paint(of_state(service.state).bold(), &state));
+    page.plain(if node.is_empty() { head } else { format!("{head}{gap}{}", paint(DIM, node)) }.as_str());
+
+    let evidence = service.evidence.map_or(String::new(), |evidence| match evidence {
+        Evidence::Fatal => format!("  {}", paint(BAD, "fatal evidence")),
+        Evidence::Suspect => format!("  {}", paint(CARE, "suspect evidence")),
+    });
+    let incident = service.incident.as_ref().map_or(String::new(), |id| format!("  incident {}", sentence(id)));
+    page.line("why", &format!("{}{evidence}{incident}", sentence(&service.reason.text)));
+    match (service.warmup, &service.next) {
+        // While it warms up, the end of that is what comes next.
+        (Some(warmup), _) => page.line("warm-up", &format!("{} of {} left", span(warmup.left_ms), span(warmup.length_ms))),
+        (None, Some(next)) => page.line("next", &format!("{} in {}", sentence(&next.what), span(next.in_ms))),
+        (None, None) => {}
+    }
+    match &service.process {
+        Some(process) => {
+            let invocation = abbreviated(&process.invocation);
+            let text = format!("{}, invocation {invocation}, age {}", process.pid, span(process.age_ms));
+            page.line("process", &format!("{text}  {}", paint(DIM, sentence(&service.unit_state))));
+            if let Some(memory) = process.memory_bytes {
+                page.line("memory", &bytes(memory));
+            }
+        }
+        None => page.line("process", &format!("none  {}", paint(DIM, sentence(&service.unit_state)))),
+    }
+    page.line("probe", &probe(&service.probe));
+    if let Some(log) = &service.log {
+        page.line("log", &log_line(log));
+    }
+    page.line("restarts", &restarts(&service.restarts));
+    page.line("traffic", &traffic(service));
+}
+
+fn probe(probe: &ProbeStatus) -> String {
+    let name = sentence(&probe.name);
+    let Some(last) = &probe.last else { return format!("{name} {}: not asked yet", sentence(&probe.target)) };
+    let style = match last.verdict {
+        Verdict::Good => GOOD,
+        Verdict::Bad => BAD,
+        Verdict::Busy => CARE,
+    };
+    let counts = match probe.busy {
+        0 => format!("{} good, {} bad", probe.good, probe.bad),
+        busy => format!("{} good, {} bad, {busy} busy", probe.good, probe.bad),
+    };
+    let answer = paint(style, sentence(&last.text));
+    format!("{name} {answer} in {}, {}   {}   {counts}", short(last.usec), ago(last.ago_ms), sparkline(&probe.recent_usec))
+}
+
+fn log_line(log: &LogStatus) -> String {
+    if let Some(error) = &log.error {
+        return paint(BAD, format!("cannot be read: {}", sentence(error)));
+    }
+    let matched = match (log.hits, log.dismissed) {
+        (0, _) => "no line matched".to_owned(),
+        (1, 0) => "1 line matched".to_owned(),
+        (hits, 0) => format!("{hits} lines matched"),
+        (hits, dismissed) => format!("{hits} matched, {dismissed} dismissed because no probe confirmed"),
+    };
+    format!("{}; {matched}", sentence(&log.source))
+}
+
+fn restarts(restarts: &Restarts) -> String {
+    let Some(LastRestart { ago_ms, cause, incident, result }) = &restarts.last else {
+        return "none since the agent began".to_owned();
+    };
+    let window = format!("{} of {} in the window", restarts.in_window, restarts.limit);
+    let full = restarts.in_window >= restarts.limit;
+    let window = if full { paint(CARE, window) } else { window };
+    let ended = match result.as_deref() {
+        None => "under way".to_owned(),
+        Some("done") => "done".to_owned(),
+        Some(other) => paint(BAD, sentence(other)),
+    };
+    let last = format!("last {}, {ended} (incident {}: {})", ago(*ago_ms), sentence(incident), sentence(&cause.text));
+    format!("{} since the agent began, {window}; {last}", restarts.total)
+}
+
+fn traffic(service: &ServiceStatus) -> String {
+    match &service.traffic {
+        Some(traffic) => balancer_says(traffic),
+        None if service.backend.is_empty() => "no backend is configured: no balancer is told".to_owned(),
+        None => format!("no coordinator says; this node wants {}", paint(wanted(service.wants.traffic), service.wants.traffic)),
+    }
+}
+
+const fn wanted(traffic: Traffic) -> anstyle::Style {
+    match traffic {
+        Traffic::In => GOOD,
+        Traffic::Out => CARE,
+        Traffic::Keep => DIM,
+    }
+}
+
+fn balancer_says(traffic: &TrafficStatus) -> String {
+    let (style, confirmed) = match traffic.confirmed {
+        Confirmed::In => (GOOD, "in"),
+        Confirmed::Out => (CARE, "out"),
+        Confirmed::Unknown => (DIM, "unknown"),
+    };
+    let holder = match traffic.by {
+        Holder::Haproxy => "",
+        Holder::Warden => ", taken out by Warden",
+        Holder::Operator => ", held by operator",
+        Holder::Floor => ", kept in by the floor",
+    };
+    let waits = match (traffic.wanted, traffic.confirmed) {
+        (Traffic::In, Confirmed::Out) => ", wanted in",
+        (Traffic::Out, Confirmed::In) => ", wanted out",
+        _ => "",
+    };
+    let says = if traffic.server_status.is_empty() { String::new() } else { format!(" says {}", sentence(&traffic.server_status)) };
+    let weight = traffic.weight.map_or(String::new(), |(now, full)| format!(", weight {now}/{full}"));
+    format!("{}: HAProxy {}{says}{weight}{holder}{waits}", paint(style, confirmed), sentence(&traffic.balancer))
+}
+
+fn draw_coordinators(page: &mut Page, links: &[CoordinatorLink]) {
+    if links.is_empty() {
+        page.line("coordinator", "none is configured: this node looks after itself");
+    }
+    for link in links {
+        let last = link.last_answer_ms_ago.map_or_else(|| "never answered".to_owned(), |ms| format!("last answer {}", ago(ms)));
+        let state = if link.connected {
+            paint(GOOD, "connected")
+        } else {
+            let why = link.error.as_ref().map_or(String::new(), |error| format!(": {}", sentence(error)));
+            paint(BAD, format!("not connected{why}"))
+        };
+        page.line("coordinator", &format!("{} {state}, {last}", sentence(&link.url)));
+    }
+}
