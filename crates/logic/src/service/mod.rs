@@ -263,6 +263,10 @@ impl Machine {
         let out = seen.is_some_and(|seen| seen.confirmed == Confirmed::Out);
         if let Some(trouble) = self.state.trouble_mut() {
             trouble.word = seen;
+            if out && trouble.out_since.is_none() && trouble.evidence == Evidence::Suspect {
+                // Whether it fails even so is asked at once; the probe on its way was asked too early to tell.
+                self.beat.restart();
+            }
             trouble.out_since = out.then(|| trouble.out_since.unwrap_or(turn.now));
             trouble.failed_while_out &= out;
         }

@@ -104,6 +104,8 @@ impl Machine {
         match Phase::of(seen) {
             Phase::Runs if self.ended.is_some() => After::Moving,
             Phase::Runs => After::SameInstance,
+            // Read between the stop and the start of the job that has ended meanwhile: a newer reading is on its way.
+            Phase::Starts if seen.active != ActiveState::Activating => After::Moving,
             Phase::Starts => After::Starting,
             Phase::Stops => After::Moving,
             Phase::Down => After::Down,

@@ -19,7 +19,7 @@ fn patience(policy: &Policy) -> Span {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     /// Every step is watched (see `world`), and from wherever it got to, good probes lead to serving.
     #[test]

@@ -67,9 +67,11 @@ fn suspect_evidence_restarts_what_is_out_and_fails_even_so() {
     let mut bench = Bench::serving(policy());
     bench.answer_for(Span::from_millis(1_500), Verdict::Bad);
     assert_eq!(bench.state(), ServiceState::Sick);
-    bench.traffic(Confirmed::Out, Holder::Warden);
-    assert_eq!(restarts(&mut bench), 0, "not yet seen to fail while out");
     bench.pass(BEAT);
+    let before = bench.asked();
+    bench.traffic(Confirmed::Out, Holder::Warden);
+    assert_ne!(bench.asked(), before, "asked anew");
+    assert!(bench.restart().is_none(), "not yet seen to fail while out");
     bench.answer(Verdict::Bad);
     assert_eq!(restarts(&mut bench), 1);
 }
@@ -123,6 +125,17 @@ fn a_restart_leads_to_a_new_instance() {
     assert_eq!(bench.state(), ServiceState::Warming);
     bench.job_ends(JobResult::Done);
     assert_eq!((bench.state(), bench.view().last_restart.unwrap().result.unwrap()), (ServiceState::Warming, "done".to_owned()));
+}
+
+#[test]
+fn a_reading_from_the_middle_of_a_job_that_is_done_means_nothing() {
+    let mut bench = doomed();
+    bench.traffic(Confirmed::Out, Holder::Warden);
+    bench.unit(UnitSeen { job: true, ..idle(ActiveState::Inactive, "dead", "success") });
+    bench.job_ends(JobResult::Done);
+    assert_eq!(bench.state(), ServiceState::Restarting);
+    bench.starts();
+    assert_eq!(bench.state(), ServiceState::Warming);
 }
 
 #[test]
