@@ -1,6 +1,6 @@
 //! What Prometheus is told. Typed handles in one struct, made once and handed down.
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -43,11 +43,11 @@ struct ByEvent {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByOutcome {
-    outcome: Outcome,
+    outcome: &'static str,
 }
 
 /// What became of a report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It counts.
     Taken,
@@ -59,6 +59,18 @@ pub enum Outcome {
     Full,
     /// It could not be read.
     Malformed,
+}
+
+impl Outcome {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Taken => "taken",
+            Self::Overtaken => "overtaken",
+            Self::Replaced => "replaced",
+            Self::Full => "full",
+            Self::Malformed => "malformed",
+        }
+    }
 }
 
 /// Every metric of the coordinator.
@@ -137,7 +149,7 @@ impl Metrics {
 
     /// A report was dealt with.
     pub fn report(&self, outcome: Outcome) {
-        self.reports.get_or_create(&ByOutcome { outcome }).inc();
+        self.reports.get_or_create(&ByOutcome { outcome: outcome.label() }).inc();
     }
 
     pub(crate) fn applied(&self, span: Span) {

@@ -140,7 +140,8 @@ impl Event {
             }
             Step::Vouch { .. } | Step::Reword { .. } => return None,
         };
-        Some(Self { confirmed_usec: usec.filter(|_| confirmed), ..event })
+        let out = matches!(step, Step::Out { .. } | Step::Assert { .. });
+        Some(Self { confirmed_usec: usec.filter(|_| confirmed && out), ..event })
     }
 
     /// Writes the line.

@@ -158,7 +158,8 @@ impl<R: RuntimeApi> Steering<R> {
                 biased;
                 () = &mut shutdown => return,
                 _ = timer.tick() => {
-                    self.run_cycle(Woke::Timer, &BTreeMap::new()).await;
+                    let events = self.run_cycle(Woke::Timer, &BTreeMap::new()).await;
+                    self.write(&events);
                     self.count().await;
                 }
                 taken = self.calls.recv_many(&mut calls, AT_ONCE) => {
@@ -195,9 +196,7 @@ impl<R: RuntimeApi> Steering<R> {
                 }
             }
         }
-        if changed {
-            self.run_cycle(Woke::Report, &arrivals).await;
-        }
+        let events = if changed { self.run_cycle(Woke::Report, &arrivals).await } else { Vec::new() };
         for (node, outcome, answer) in heard {
             self.metrics.report(match &outcome {
                 Ok(()) => Outcome::Taken,
@@ -212,10 +211,18 @@ impl<R: RuntimeApi> Steering<R> {
             let haproxy = self.link.status(&self.myself.socket, self.known.observed.as_ref());
             drop(answer.send(view::fleet(&self.known, &self.myself, haproxy, (self.clock)())));
         }
+        self.write(&events); // whoever waits for an answer does not wait for the journal
     }
 
-    /// One cycle. `arrivals`: the reports that woke it, by node.
-    async fn run_cycle(&mut self, woke: Woke, arrivals: &BTreeMap<String, Moment>) {
+    fn write(&self, events: &[Event]) {
+        for event in events {
+            event.log();
+            self.metrics.event(event.kind.label(), event.server.as_ref());
+        }
+    }
+
+    /// One cycle; what it has to say for the journal comes back. `arrivals`: the reports that woke it, by node.
+    async fn run_cycle(&mut self, woke: Woke, arrivals: &BTreeMap<String, Moment>) -> Vec<Event> {
         let began = (self.clock)();
         let deadline = Instant::now() + self.command_timeout;
         let mut events = Vec::new();
@@ -232,15 +239,12 @@ impl<R: RuntimeApi> Steering<R> {
         }
         let now = (self.clock)();
         events.extend(self.said.news(&self.known, now));
-        for event in &events {
-            event.log();
-            self.metrics.event(event.kind.label(), event.server.as_ref());
-        }
         if woke == Woke::Timer {
             self.board.say_all(&self.known.ledger);
         }
         self.metrics.cycle(woke == Woke::Report);
         self.link.beat(now, &self.known);
+        events
     }
 
     /// Reads HAProxy; once more at once when the process that answered has just been replaced.
@@ -313,7 +317,7 @@ impl<R: RuntimeApi> Steering<R> {
 
     fn push_failed(&mut self, error: &Error) {
         if let Some(event) = self.link.failed(error) {
-            event.log();
+            self.write(&[event]);
         }
     }
 

@@ -1,0 +1,8 @@
+//! The coordinator against a fake HAProxy on a paused clock, against a real one, and as a program.
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // test code: a panic is the report, and standard error goes with it
+
+mod haproxy_contract;
+mod intake;
+mod program;
+mod steering;
+mod support;
