@@ -12,6 +12,7 @@
 
 pub mod board;
 pub mod clock;
+mod effects;
 pub mod ports;
 mod record;
 pub mod status;
@@ -22,21 +23,19 @@ mod watched;
 
 use crate::feed::Feed;
 use crate::metrics::Metrics;
-use crate::systemd::Restarted;
 use board::{Board, Link, OnBoard, Probes};
 use clock::Clock;
+use effects::Outcome;
 use ports::Ports;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, interval_at, sleep_until};
 use trace::Trace;
 use warden_edge::clock::random;
 use warden_edge::notify;
-use warden_logic::moment::Moment;
-use warden_logic::service::View;
-use warden_logic::service::input::{Effect, Input, Invocation, Probed, Ticket, TrafficSeen};
+use warden_logic::service::input::{Effect, Input, TrafficSeen};
 use warden_protocol::v1::report::{Directive, TrafficStatus};
 use warden_protocol::vocab::Confirmed;
 use watched::Watched;
@@ -138,13 +137,6 @@ pub struct Supervisor<P> {
     said: String,
 }
 
-/// What came of an effect.
-enum Outcome {
-    Probed { service: usize, probed: Probed },
-    Accepted { service: usize, at: Moment },
-    Ended { service: usize, ticket: Ticket, restarted: Restarted },
-}
-
 impl<P: Ports> Supervisor<P> {
     /// The task, and what it shows to others.
     pub fn new(ports: P, inlets: Inlets, setup: Setup) -> (Self, board::Reader) {
@@ -185,8 +177,8 @@ impl<P: Ports> Supervisor<P> {
             let wake = self.services.iter().filter_map(|watched| watched.machine.next_wake()).min();
             let wake = wake.map_or_else(|| Instant::now() + IDLE_BEAT, |at| self.setup.clock.instant(at));
             // Every arm is cancel safe (channels, timers), and no arm's body waits.
+            // Without an order among them: a flood at one inlet must not starve the timers or the watchdog.
             tokio::select! {
-                biased;
                 order = self.inlets.orders.recv() => match order {
                     Some(Order::Reload) => self.reload(),
                     Some(Order::Dump) => self.dump(),
@@ -207,28 +199,6 @@ impl<P: Ports> Supervisor<P> {
         for service in 0..self.services.len() {
             if self.services[service].machine.next_wake().is_some_and(|at| at <= now) {
                 self.turn(service, Input::Timer);
-            }
-        }
-    }
-
-    fn outcome(&mut self, outcome: Outcome) {
-        match outcome {
-            Outcome::Probed { service, probed } => {
-                let name = &self.setup.services[service];
-                self.setup.metrics.probed(&name.unit, &name.probe, probed.usec);
-                let now = self.setup.clock.now();
-                self.board.send_modify(|board| board.services[service].probes.record(now, probed.clone()));
-                self.turn(service, Input::Probed(probed));
-            }
-            Outcome::Accepted { service, at } => {
-                let watched = &self.services[service];
-                record::restart_answered(self.about(service), watched.since_evidence(at));
-            }
-            Outcome::Ended { service, ticket, restarted } => {
-                let now = self.setup.clock.now();
-                let why = watched::why(&restarted.result);
-                record::restart_ended(self.about(service), restarted.result.word(), why, self.services[service].since_evidence(now));
-                self.turn(service, Input::JobEnded { ticket, result: restarted.result });
             }
         }
     }
@@ -306,70 +276,6 @@ impl<P: Ports> Supervisor<P> {
             self.say();
         }
         self.setup.metrics.turn(self.setup.clock.now().since(now));
-    }
-
-    fn ask(&mut self, service: usize, ticket: Ticket, invocation: Invocation) {
-        let (ports, outcomes) = (Arc::clone(&self.ports), self.outcomes.0.clone());
-        let task = tokio::spawn(async move {
-            let answer = ports.ask(service).await;
-            let probed = Probed { ticket, invocation, verdict: answer.verdict, fatal: answer.fatal, text: answer.text, usec: answer.usec };
-            // The loop is gone only when the agent ends.
-            drop(outcomes.send(Outcome::Probed { service, probed }).await);
-        });
-        self.services[service].probing(task);
-    }
-
-    fn restart(&mut self, service: usize, ticket: Ticket, reset_failed: bool) {
-        let (ports, outcomes) = (Arc::clone(&self.ports), self.outcomes.0.clone());
-        let unit = self.setup.services[service].unit.clone();
-        // Owned by the machine's ticket: at most one is outstanding, and its port ends it by a deadline.
-        tokio::spawn(async move {
-            let (answered, answer) = oneshot::channel();
-            let told = outcomes.clone();
-            let accepted = async {
-                if let Ok(at) = answer.await {
-                    drop(told.send(Outcome::Accepted { service, at }).await);
-                }
-            };
-            let (restarted, ()) = tokio::join!(ports.restart(&unit, reset_failed, answered), accepted);
-            drop(outcomes.send(Outcome::Ended { service, ticket, restarted }).await);
-        });
-    }
-
-    fn write_down(&self, service: usize, now: Moment, effect: &Effect, before: &View) {
-        let unit = self.setup.services[service].unit.as_str();
-        let metrics = &self.setup.metrics;
-        match effect {
-            Effect::Changed { from, to, because, evidence, incident } => {
-                metrics.changed(unit, *from, *to, because.label);
-                if let Some(took) = watched::warmed_up(*from, *to, before, now) {
-                    metrics.warmed_up(unit, took);
-                }
-                let incident = incident.as_deref().or(before.incident.as_deref());
-                let change = record::Change { from: *from, to: *to, because, evidence: *evidence, at: now };
-                record::changed(record::About { incident, ..self.about(service) }, &change);
-            }
-            Effect::Restart { cause, .. } => metrics.restarting(unit, cause.label),
-            Effect::Dismissed { because } => {
-                metrics.dismissed(unit);
-                record::dismissed(record::About { incident: before.incident.as_deref(), ..self.about(service) }, because);
-            }
-            Effect::Anomaly { what } => {
-                metrics.anomaly(unit);
-                tracing::warn!(WARDEN_UNIT = unit, "{unit}: this should not happen: {what}");
-            }
-            Effect::Probe { .. } => {}
-        }
-    }
-
-    fn about(&self, service: usize) -> record::About<'_> {
-        let watched = &self.services[service];
-        record::About {
-            node: &self.setup.node,
-            unit: &self.setup.services[service].unit,
-            invocation: watched.invocation,
-            incident: watched.incident.as_deref(),
-        }
     }
 
     fn become_ready(&mut self) {

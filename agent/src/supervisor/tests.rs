@@ -3,13 +3,15 @@
 use super::board::{Board, Reader};
 use super::*;
 use crate::probe::Answer;
+use crate::systemd::Restarted;
 use std::sync::Mutex;
 use tokio::sync::mpsc::{Receiver, Sender};
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use warden_logic::moment::Span;
+use warden_logic::moment::{Moment, Span};
 use warden_logic::service::Machine;
-use warden_logic::service::input::{ActiveState, JobResult, LogHit, Means, RestartSetting, UnitSeen};
+use warden_logic::service::input::{ActiveState, Invocation, JobResult, LogHit, Means, RestartSetting, UnitSeen};
 use warden_logic::service::policy::{Policy, ProbePolicy, RestartPolicy};
 use warden_protocol::vocab::{Holder, RestartWish, ServiceState, Traffic, Verdict};
 
