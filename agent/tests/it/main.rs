@@ -6,6 +6,8 @@
 
 mod agentctl;
 mod configuration;
+mod contract;
+mod lab;
 mod probing;
 mod support;
 mod systemd;

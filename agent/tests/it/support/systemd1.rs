@@ -74,6 +74,11 @@ impl Systemd1 {
         self.state.lock().unwrap().calls.clone()
     }
 
+    /// As it is now.
+    pub(crate) fn unit(&self, name: &str) -> Unit {
+        self.state.lock().unwrap().units[name].clone()
+    }
+
     pub(crate) fn on_restart(&self, answer: OnRestart) {
         self.state.lock().unwrap().on_restart = Some(answer);
     }
@@ -86,14 +91,7 @@ impl Systemd1 {
     /// Changes a unit and says so as systemd does: one signal for each interface.
     pub(crate) async fn change(&self, name: &str, change: impl FnOnce(&mut Unit)) {
         change(self.state.lock().unwrap().units.get_mut(name).unwrap());
-        let path = path_of(name);
-        for interface in ["org.freedesktop.systemd1.Service", "org.freedesktop.systemd1.Unit"] {
-            let body = (interface, HashMap::<String, Variant<'_>>::new(), Vec::<String>::new());
-            self.connection
-                .emit_signal(None::<&str>, path.as_str(), "org.freedesktop.DBus.Properties", "PropertiesChanged", &body)
-                .await
-                .unwrap();
-        }
+        emit_changed(&self.connection, name).await;
     }
 
     pub(crate) async fn end_job(&self, job: u32, unit: &str, result: &str) {
@@ -180,6 +178,9 @@ async fn answer(connection: &Connection, call: &Message, state: &Mutex<State>) {
             };
             match on_restart.unwrap() {
                 OnRestart::EndsAtOnce(result) => {
+                    if result == "done" {
+                        replace(connection, state, &unit).await;
+                    }
                     emit_job_removed(connection, job, &unit, result).await;
                     connection.reply(&header, &job_path(job)).await.unwrap();
                 }
@@ -195,6 +196,20 @@ async fn answer(connection: &Connection, call: &Message, state: &Mutex<State>) {
             let text = format!("the fake has no {other}");
             connection.reply_error(&header, "org.freedesktop.DBus.Error.UnknownMethod", &text).await.unwrap();
         }
+    }
+}
+
+/// Another invocation of a unit, with its signals.
+async fn replace(connection: &Connection, state: &Mutex<State>, name: &str) {
+    state.lock().unwrap().units.get_mut(name).unwrap().invocation += 1;
+    emit_changed(connection, name).await;
+}
+
+async fn emit_changed(connection: &Connection, name: &str) {
+    for interface in ["org.freedesktop.systemd1.Service", "org.freedesktop.systemd1.Unit"] {
+        let body = (interface, HashMap::<String, Variant<'_>>::new(), Vec::<String>::new());
+        let path = path_of(name);
+        connection.emit_signal(None::<&str>, path.as_str(), "org.freedesktop.DBus.Properties", "PropertiesChanged", &body).await.unwrap();
     }
 }
 
