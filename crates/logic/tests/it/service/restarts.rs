@@ -244,6 +244,22 @@ fn the_back_off_grows_and_then_it_is_parked() {
 }
 
 #[test]
+fn having_given_up_only_a_healthy_while_ends_the_trials() {
+    // The window is short: at the trial it is empty again, which must not lead to another row of restarts.
+    let brief = RestartPolicy { window: Span::from_secs(60), limit: 2, ..policy().restart };
+    let mut bench = Bench::serving(Policy { restart: brief, ..policy() });
+    bench.starts();
+    dies_again(&mut bench, 3);
+    assert_eq!(bench.state(), ServiceState::Parked);
+    bench.effects.clear();
+    bench.pass(Span::from_secs(300));
+    bench.starts();
+    bench.job_ends(JobResult::Done);
+    bench.doom();
+    assert_eq!((bench.state(), bench.view().restarts_in_window), (ServiceState::Parked, 1));
+}
+
+#[test]
 fn a_healthy_while_forgets_the_row() {
     let forgetful = RestartPolicy { forget_after: Span::from_secs(60), limit: 50, ..policy().restart };
     let mut bench = Bench::serving(Policy { restart: forgetful, ..policy() });
