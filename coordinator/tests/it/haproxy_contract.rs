@@ -2,6 +2,7 @@
 
 use crate::support::fake::Fake;
 use crate::support::real::Haproxy;
+use crate::support::until;
 use std::time::Duration;
 use tokio::time::Instant;
 use warden_coordinator::haproxy::agent_port::{self, Board};
@@ -308,6 +309,11 @@ async fn a_stuck_haproxy_costs_a_deadline() {
     let before = read(&mut bench).await.identity;
     let worker = bench.haproxy.worker().await;
     Haproxy::signal_worker(worker, Signal::SIGSTOP);
+    until("the worker stands still", || async {
+        let status = std::fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+        if status.contains("State:\tT") { Ok(()) } else { Err(status) }
+    })
+    .await;
     let late = bench.api().observe(Instant::now() + Duration::from_millis(100)).await;
     let pushed = bench.api().push(&[Push::AgentDown(id("n1"))], soon()).await;
     Haproxy::signal_worker(worker, Signal::SIGCONT);

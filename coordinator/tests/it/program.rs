@@ -1,0 +1,320 @@
+//! The program itself, before a real HAProxy with servers behind it: reload, restart, people, its own death.
+
+use crate::support::real::Haproxy;
+use crate::support::voice::Voice;
+use crate::support::{free_port, until};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+use warden_edge::unix_http;
+use warden_protocol::v1::fleet::FleetStatus;
+use warden_protocol::v1::report::{Directives, TrafficStatus};
+use warden_protocol::vocab::{Confirmed, Holder, ServiceState, Traffic};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_warden-coordinator");
+
+struct Stand {
+    haproxy: Haproxy,
+    folder: TempDir,
+    listen: u16,
+    page: u16,
+    program: Child,
+    client: reqwest::Client,
+}
+
+impl Stand {
+    async fn start() -> Self {
+        let haproxy = Haproxy::start(false).await;
+        let folder = tempfile::Builder::new().prefix("warden-coordinator-").tempdir_in("/tmp").unwrap();
+        let (listen, page) = (free_port(), free_port());
+        let config = format!(
+            "listen = '127.0.0.1:{listen}'\nadmin = '{}'\npage = '127.0.0.1:{page}'\n[haproxy]\nsocket = '{}'\nagent_port = {}\ncycle = '100ms'\n[backend.app]\n",
+            folder.path().join("admin.sock").display(),
+            haproxy.socket().display(),
+            haproxy.agent_port,
+        );
+        std::fs::write(folder.path().join("50-test.toml"), config).unwrap();
+        let program = launch(&folder);
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
+        let stand = Self { haproxy, folder, listen, page, program, client };
+        stand.ready().await;
+        stand
+    }
+
+    async fn ready(&self) {
+        until("the coordinator steers", || async {
+            let answer = self.client.get(format!("http://127.0.0.1:{}/ready", self.page)).send().await;
+            let answer = answer.map_err(|error| error.to_string())?;
+            if answer.status().is_success() { Ok(()) } else { Err(answer.text().await.unwrap()) }
+        })
+        .await;
+    }
+
+    async fn report(&self, voice: &mut Voice, state: ServiceState) -> TrafficStatus {
+        let url = format!("http://127.0.0.1:{}/v1/nodes/{}/report", self.listen, voice.node);
+        let response = self.client.put(url).body(serde_json::to_vec(&voice.says(state)).unwrap()).send().await.unwrap();
+        let body = response.bytes().await.unwrap();
+        let directives: Directives = serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&body)));
+        directives.services[0].traffic.clone()
+    }
+
+    /// Goes on reporting, as heartbeats do, until HAProxy is seen to do as it should.
+    async fn report_until(&self, voice: &mut Voice, state: ServiceState, confirmed: Confirmed) {
+        let voice = tokio::sync::Mutex::new(voice);
+        until("HAProxy confirms", || async {
+            let traffic = self.report(&mut **voice.lock().await, state).await;
+            if traffic.confirmed == confirmed { Ok(()) } else { Err(traffic) }
+        })
+        .await;
+    }
+
+    async fn fleet(&self) -> FleetStatus {
+        let (status, body) = unix_http::get(&self.folder.path().join("admin.sock"), "/v1/fleet", Duration::from_secs(5)).await.unwrap();
+        assert_eq!(status, 200);
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    async fn until_resyncs(&self, resyncs: u64) {
+        until("the new HAProxy was found", || async {
+            let fleet = self.fleet().await;
+            if fleet.haproxy.connected && fleet.haproxy.resyncs == resyncs { Ok(()) } else { Err(fleet.haproxy) }
+        })
+        .await;
+    }
+
+    /// What HAProxy itself says of a server: `srv_op_state`.
+    async fn runs(&self, name: &str) -> bool {
+        let state = self.haproxy.operator("show servers state app").await;
+        let row = state.lines().find(|line| line.split(' ').nth(3) == Some(name)).unwrap();
+        row.split(' ').nth(5) == Some("2")
+    }
+
+    async fn until_runs(&self, name: &str, runs: bool) {
+        until("HAProxy runs the right servers", || async { if self.runs(name).await == runs { Ok(()) } else { Err(name) } }).await;
+    }
+
+    /// One request through HAProxy; the backend that served it is the one whose count grew.
+    async fn request(&self) -> u16 {
+        self.client.get(format!("http://127.0.0.1:{}/", self.haproxy.front)).send().await.unwrap().status().as_u16()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.program.id()).unwrap()), signal).unwrap();
+    }
+
+    async fn metrics(&self) -> String {
+        self.client.get(format!("http://127.0.0.1:{}/metrics", self.page)).send().await.unwrap().text().await.unwrap()
+    }
+}
+
+fn launch(folder: &TempDir) -> Child {
+    let log = std::fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
+    Command::new(PROGRAM).arg("--config").arg(folder.path()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap()
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        drop(self.program.kill());
+        drop(self.program.wait());
+        if std::thread::panicking() {
+            eprintln!("the coordinator said:\n{}", std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
+        }
+    }
+}
+
+fn brief(traffic: &TrafficStatus) -> (Traffic, Confirmed, Holder) {
+    (traffic.wanted, traffic.confirmed, traffic.by)
+}
+
+const OUT: (Traffic, Confirmed, Holder) = (Traffic::Out, Confirmed::Out, Holder::Warden);
+
+#[tokio::test]
+async fn a_sick_node_gets_no_request_and_comes_back_by_fresh_checks() {
+    let stand = Stand::start().await;
+    let (mut one, mut two) = (Voice::of("n1"), Voice::of("n2"));
+    stand.report(&mut one, ServiceState::Serving).await;
+    stand.report(&mut two, ServiceState::Serving).await;
+    assert_eq!(brief(&stand.report(&mut one, ServiceState::Sick).await), OUT);
+    let served = stand.haproxy.backend("n1").requests();
+    for _ in 0..20 {
+        assert_eq!(stand.request().await, 200);
+    }
+    assert_eq!(stand.haproxy.backend("n1").requests(), served, "a request went to a server that was confirmed out");
+    assert_eq!(stand.haproxy.backend("n2").requests(), 20);
+
+    let checks = stand.haproxy.backend("n1").checks();
+    let traffic = stand.report(&mut one, ServiceState::Serving).await;
+    assert_eq!(brief(&traffic), (Traffic::In, Confirmed::Out, Holder::Haproxy));
+    stand.report_until(&mut one, ServiceState::Serving, Confirmed::In).await;
+    let fresh = stand.haproxy.backend("n1").checks() - checks;
+    assert!(fresh >= 2, "back after {fresh} fresh checks, HAProxy was told rise 2");
+    let metrics = stand.metrics().await;
+    assert!(metrics.contains("warden_coordinator_out_confirmed_seconds_count 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_node_that_fails_haproxys_check_does_not_come_back_on_its_agents_word() {
+    let stand = Stand::start().await;
+    let (mut one, mut two) = (Voice::of("n1"), Voice::of("n2"));
+    stand.report(&mut two, ServiceState::Serving).await;
+    stand.report(&mut one, ServiceState::Sick).await;
+    stand.haproxy.backend("n1").fit(false);
+    stand.report(&mut one, ServiceState::Serving).await;
+    // As many checks as would have been enough, were they passes.
+    for _ in 0..12 {
+        assert_ne!(stand.report(&mut one, ServiceState::Serving).await.confirmed, Confirmed::In);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    stand.haproxy.backend("n1").fit(true);
+    stand.report_until(&mut one, ServiceState::Serving, Confirmed::In).await;
+}
+
+#[tokio::test]
+async fn haproxy_is_reloaded_and_restarted_while_a_node_is_out() {
+    let mut stand = Stand::start().await;
+    let (mut one, mut two) = (Voice::of("n1"), Voice::of("n2"));
+    stand.report(&mut two, ServiceState::Serving).await;
+    assert_eq!(brief(&stand.report(&mut one, ServiceState::Sick).await), OUT);
+
+    stand.haproxy.reload().await;
+    stand.until_resyncs(1).await;
+    stand.until_runs("n1", false).await;
+    assert!(stand.runs("n2").await);
+    assert_eq!(brief(&stand.report(&mut one, ServiceState::Sick).await), OUT);
+    let metrics = stand.metrics().await;
+    assert!(
+        metrics.contains("haproxy_resyncs_total{cause=\"stopping\"} 1") || metrics.contains("haproxy_resyncs_total{cause=\"closed\"} 1"),
+        "{metrics}"
+    );
+
+    stand.haproxy.restart().await;
+    stand.until_resyncs(2).await;
+    stand.until_runs("n1", false).await;
+    assert!(stand.runs("n2").await);
+    // Not locked out: the way back works on the new one.
+    stand.report_until(&mut one, ServiceState::Serving, Confirmed::In).await;
+}
+
+#[tokio::test]
+async fn an_operators_maint_outlives_everything_the_agent_says() {
+    let stand = Stand::start().await;
+    let (mut one, mut two) = (Voice::of("n1"), Voice::of("n2"));
+    stand.report(&mut one, ServiceState::Serving).await;
+    stand.report(&mut two, ServiceState::Serving).await;
+    assert_eq!(stand.haproxy.operator("set server app/n1 state maint").await.trim(), "");
+    for state in [ServiceState::Sick, ServiceState::Warming, ServiceState::Serving, ServiceState::Sick, ServiceState::Serving] {
+        let traffic = stand.report(&mut one, state).await;
+        assert_eq!((traffic.confirmed, traffic.by, traffic.server_status.as_str()), (Confirmed::Out, Holder::Operator, "MAINT"));
+        assert_eq!(stand.haproxy.admin("n1").await, 1);
+    }
+    // The other one is the last: the floor keeps it, for a server in maintenance does not count.
+    assert_eq!(stand.report(&mut two, ServiceState::Sick).await.by, Holder::Floor);
+    stand.report(&mut two, ServiceState::Serving).await;
+    stand.haproxy.operator("set server app/n1 state ready").await;
+    stand.report_until(&mut one, ServiceState::Serving, Confirmed::In).await;
+    assert_eq!(stand.haproxy.admin("n1").await, 0);
+}
+
+#[tokio::test]
+async fn both_turn_sick_and_both_come_back() {
+    let stand = Stand::start().await;
+    let (mut one, mut two) = (Voice::of("n1"), Voice::of("n2"));
+    stand.report(&mut one, ServiceState::Serving).await;
+    stand.report(&mut two, ServiceState::Serving).await;
+    assert_eq!(brief(&stand.report(&mut one, ServiceState::Sick).await), OUT);
+    assert_eq!(brief(&stand.report(&mut two, ServiceState::Sick).await), (Traffic::In, Confirmed::In, Holder::Floor));
+    // Both are restarted at once.
+    stand.haproxy.backend("n1").fit(false);
+    stand.haproxy.backend("n2").fit(false);
+    stand.until_runs("n2", false).await;
+    stand.haproxy.backend("n1").fit(true);
+    stand.haproxy.backend("n2").fit(true);
+    stand.report_until(&mut one, ServiceState::Serving, Confirmed::In).await;
+    stand.report_until(&mut two, ServiceState::Serving, Confirmed::In).await;
+    assert!(stand.runs("n1").await && stand.runs("n2").await);
+}
+
+#[tokio::test]
+async fn the_coordinators_end_and_death_change_nothing_and_its_return_neither() {
+    let mut stand = Stand::start().await;
+    let (mut one, mut two) = (Voice::of("n1"), Voice::of("n2"));
+    stand.report(&mut two, ServiceState::Serving).await;
+    stand.report(&mut one, ServiceState::Sick).await;
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        stand.signal(signal);
+        let status = stand.program.wait().unwrap();
+        assert_eq!(status.success(), signal == Signal::SIGTERM, "{status:?}");
+        // HAProxy finds its agent port shut several times.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(!stand.runs("n1").await && stand.runs("n2").await);
+        stand.program = launch(&stand.folder);
+        stand.ready().await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert!(!stand.runs("n1").await && stand.runs("n2").await, "a coordinator that was told nothing changed something");
+    }
+    stand.report_until(&mut one, ServiceState::Serving, Confirmed::In).await;
+}
+
+#[tokio::test]
+async fn a_new_configuration_is_taken_whole_or_not_at_all() {
+    let stand = Stand::start().await;
+    let (mut one, mut two) = (Voice::of("n1"), Voice::of("n2"));
+    stand.report(&mut one, ServiceState::Sick).await;
+    stand.report(&mut two, ServiceState::Sick).await;
+    assert_eq!(stand.fleet().await.backends[0].min_in_traffic, 1);
+    let file = stand.folder.path().join("60-floor.toml");
+    let logged = |what: &'static str| {
+        let log: PathBuf = stand.folder.path().join("log");
+        async move {
+            until(what, || async {
+                let text = std::fs::read_to_string(&log).unwrap();
+                if text.contains(what) { Ok(()) } else { Err(text) }
+            })
+            .await;
+        }
+    };
+    std::fs::write(&file, "[backend.app]\nmin_in_trafic = 0\n").unwrap();
+    stand.signal(Signal::SIGHUP);
+    logged("did you mean `min_in_traffic`?").await;
+    logged("nothing was changed").await;
+    assert_eq!(stand.fleet().await.backends[0].min_in_traffic, 1);
+    std::fs::write(&file, "[backend.app]\nmin_in_traffic = 0\n").unwrap();
+    stand.signal(Signal::SIGHUP);
+    stand.until_runs("n2", false).await;
+    assert_eq!(stand.fleet().await.backends[0].min_in_traffic, 0);
+}
+
+fn check(text: &str) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.toml");
+    std::fs::write(&file, text).unwrap();
+    Command::new(PROGRAM).arg("check").arg("--config").arg(&file).output().unwrap()
+}
+
+#[test]
+fn check_names_every_fault_and_exits_with_64() {
+    let out = check("listen = 7\n[haproxy]\nsocket = 'x'\n");
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(64), "{said}");
+    assert!(said.contains("x.toml:1:10: `listen` must be text in quotes, and is a whole number\n"), "{said}");
+    assert!(said.contains("x.toml:3:10: `socket` must be a whole path"), "{said}");
+    assert_eq!(check("page = '127.0.0.1:1'\n").status.code(), Some(0));
+    let out = Command::new(PROGRAM).arg("--nonsense").output().unwrap();
+    assert_eq!(out.status.code(), Some(64));
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let port = taken.local_addr().unwrap().port();
+    std::fs::write(folder.path().join("x.toml"), format!("listen = '127.0.0.1:{port}'\n[haproxy]\nagent_port = {}\n", free_port()))
+        .unwrap();
+    let out = Command::new(PROGRAM).arg("--config").arg(folder.path()).output().unwrap();
+    let said = String::from_utf8(out.stderr).unwrap();
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    assert!(said.contains(&format!("cannot listen on 127.0.0.1:{port}: Address already in use")), "{said}");
+}

@@ -134,7 +134,8 @@ impl Haproxy {
         self.signal(Signal::SIGTERM);
         self.master.wait().unwrap();
         self.master = spawn(&self.folder);
-        until("the new HAProxy answers", || async { self.try_operator("show info").await.map(drop).map_err(|error| error.to_string()) }).await;
+        until("the new HAProxy answers", || async { self.try_operator("show info").await.map(drop).map_err(|error| error.to_string()) })
+            .await;
     }
 }
 
