@@ -3,6 +3,7 @@
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{StatusCode, Url};
+use std::error::Error;
 use std::time::Duration;
 use warden_edge::chain::Chain;
 use warden_protocol::v1;
@@ -60,11 +61,21 @@ impl Client {
             let answered = match exchange(request).await {
                 Ok(answered) => answered,
                 Err(error) if error.is_timeout() => Answered::Failed(format!("no answer within {} s", DEADLINE.as_secs())),
+                Err(error) if error.is_connect() => Answered::Failed(format!("no connection: {}", innermost(&error))),
                 Err(error) => Answered::Failed(Chain(&error.without_url()).to_string()),
             };
             (seq, answered)
         }
     }
+}
+
+/// What the kernel said; the layers above repeat it in their own words.
+fn innermost(error: &dyn Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
 }
 
 async fn exchange(request: reqwest::RequestBuilder) -> Result<Answered, reqwest::Error> {

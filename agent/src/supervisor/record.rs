@@ -110,8 +110,9 @@ pub(super) fn out_confirmed(about: About<'_>, balancer: &str, latency: Span) {
         WARDEN_INCIDENT = about.incident.unwrap_or_default(),
         WARDEN_BALANCER = balancer,
         WARDEN_LATENCY_USEC = latency.as_micros(),
-        "{unit}: out of rotation, confirmed by {balancer} {} after the first evidence",
-        precise(latency)
+        "{unit}: out of rotation, confirmed by {balancer}{}",
+        // Without an incident nobody waited for it, and nobody counts.
+        about.incident.map(|_| format!(" {} after the first evidence", precise(latency))).unwrap_or_default()
     );
 }
 
