@@ -15,6 +15,7 @@
 
 mod dbus;
 mod exit;
+mod memory;
 mod proxy;
 mod watch;
 
@@ -32,7 +33,7 @@ use warden_logic::service::input::{JobResult, UnitSeen};
 pub struct Reading {
     /// For the machine.
     pub seen: UnitSeen,
-    /// `MemoryCurrent` in bytes, where systemd accounts it. At most ten seconds old.
+    /// `MemoryCurrent` in bytes where systemd accounts it, else what the main process holds. At most ten seconds old.
     pub memory: Option<u64>,
     /// `NRestarts`: automatic restarts by systemd itself.
     pub restarts: u32,

@@ -6,7 +6,7 @@
 use super::dbus::{self, CALL_DEADLINE, EndedJob, Session};
 use super::exit::{ExitWatch, Unconfirmed};
 use super::proxy::{self, SystemdProxy};
-use super::{Reading, SystemdError};
+use super::{Reading, SystemdError, memory};
 use crate::feed::Feed;
 use futures_util::StreamExt;
 use futures_util::stream::{SelectAll, select_all};
@@ -201,10 +201,14 @@ impl Watcher {
         // The channel must close with this function, so `live` gets a clone and is cleared by the caller.
         live.send_replace(Some(session.clone()));
         let connection = session.systemd.inner().connection();
-        // Both arms end this function and are dropped together, so nothing is lost by being cancelled.
+        // All arms end this function and are dropped together, so nothing is lost by being cancelled.
         tokio::select! {
             () = listen(signals, &marks, &session.jobs) => ControlFlow::Continue(SystemdError::Closed),
             () = connection.closed() => ControlFlow::Continue(SystemdError::Closed),
+            () = async {
+                dbus::wake_polkit(&session.systemd).await;
+                std::future::pending().await
+            } => ControlFlow::Continue(SystemdError::Closed),
             FeedClosed = self.read_marked(&session.systemd, pause) => ControlFlow::Break(()),
         }
     }
@@ -301,7 +305,8 @@ impl Watcher {
         Ok(again)
     }
 
-    async fn tell(&mut self, index: usize, reading: Reading) -> Result<(), FeedClosed> {
+    async fn tell(&mut self, index: usize, mut reading: Reading) -> Result<(), FeedClosed> {
+        reading.memory = reading.memory.or_else(|| memory::resident(reading.seen.main_pid));
         let seen = reading.seen.clone();
         self.readings.send_modify(|readings| readings[index] = Some(reading));
         if matches!(&self.watched[index].last, Last::Seen(last) if *last == seen) {
