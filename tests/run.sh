@@ -18,8 +18,11 @@ step() { # NAME COMMAND…: runs it, shows its output, remembers how it went
     "$@" 2>&1 | tee "$log" || true
     code=${PIPESTATUS[0]}
     local took=$((SECONDS - started)) count
-    # nextest's closing line counts tests; any other step is one check.
+    # The closing lines of nextest and of a test binary count tests; any other step is one check.
     count=$(sed 's/\x1b\[[0-9;]*m//g' "$log" | sed -nE 's/.*Summary \[[^]]*\] +([0-9]+)(\/[0-9]+)? tests? run: ([0-9]+) passed.*/\1 \3/p' | tail -n 1)
+    if [ -z "$count" ]; then
+        count=$(sed -nE 's/^test result: .* ([0-9]+) passed; ([0-9]+) failed;.*/\1 \2/p' "$log" | awk '{ print $1 + $2, $1 }' | tail -n 1)
+    fi
     if [ -n "$count" ]; then
         read -r ran ok <<<"$count"
     else
@@ -46,6 +49,7 @@ if [ "$what" = all ]; then
     # Scenarios want a stand of their own, small and quick.
     if step "stand" env DEPLOY_VARS="-e @../tests/scenarios/stand.yml" tests/stand.sh; then
         step "second run changes nothing" tests/unchanged.sh
+        step "agent on real systemd" tests/on-machine.sh
         step "scenarios" cargo nextest run --workspace --exclude warden-lab --locked --profile lab
     else
         failed=$((failed + 1))

@@ -19,6 +19,9 @@ fn lab_e_agent_killed() -> Result<()> {
             let status = stand.haproxy_status(&node)?;
             assert!(status.starts_with("UP"), "a dead agent is not a dead service, but HAProxy says {status}");
             ensure!(stand.invocation(&node, "warden-agent.service")? != agent, "the agent is not back yet");
+            // The new agent has judged for itself; what the coordinator shows may still be the old one's word.
+            let state = stand.service(&node)?.state;
+            ensure!(state == ServiceState::Serving, "the new agent says {state}");
             stand.is_in(&node)
         })
     })?;

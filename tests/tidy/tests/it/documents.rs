@@ -30,11 +30,14 @@ fn links_lead_somewhere() {
 fn make_targets_that_documents_name_exist() {
     let help = Command::new("make").args(["-qpRr", "--no-print-directory"]).current_dir(root()).output().unwrap();
     let database = String::from_utf8_lossy(&help.stdout).into_owned();
-    let targets: Vec<_> = database.lines().filter(|line| !line.starts_with(['#', '\t', '.'])).filter_map(|line| line.split(':').next()).collect();
+    let targets: Vec<_> =
+        database.lines().filter(|line| !line.starts_with(['#', '\t', '.'])).filter_map(|line| line.split(':').next()).collect();
     let mut named = 0;
     for (file, text) in documents() {
         for target in text.split("`make ").skip(1).filter_map(|rest| rest.split('`').next()) {
-            for target in target.split_whitespace().filter(|word| !word.contains('=') && word.chars().all(|c| c.is_ascii_lowercase() || c == '-')) {
+            for target in
+                target.split_whitespace().filter(|word| !word.contains('=') && word.chars().all(|c| c.is_ascii_lowercase() || c == '-'))
+            {
                 assert!(targets.contains(&target), "{}: `make {target}` does not exist", file.display());
                 named += 1;
             }

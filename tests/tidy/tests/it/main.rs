@@ -18,7 +18,8 @@ fn root() -> PathBuf {
 fn files() -> Vec<PathBuf> {
     let list = Command::new("git").args(["ls-files", "--cached", "--others", "--exclude-standard"]).current_dir(root()).output().unwrap();
     assert!(list.status.success(), "git ls-files: {}", String::from_utf8_lossy(&list.stderr));
-    let files: Vec<_> = String::from_utf8(list.stdout).unwrap().lines().map(PathBuf::from).filter(|file| root().join(file).is_file()).collect();
+    let files: Vec<_> =
+        String::from_utf8(list.stdout).unwrap().lines().map(PathBuf::from).filter(|file| root().join(file).is_file()).collect();
     assert!(files.len() > 50, "the project has more files than {}", files.len());
     files
 }

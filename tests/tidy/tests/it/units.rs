@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::process::Command;
 
 fn services() -> Vec<PathBuf> {
-    let found: Vec<_> =
-        files().into_iter().filter(|file| file.starts_with("units") && file.extension().is_some_and(|ending| ending == "service")).collect();
+    let found: Vec<_> = files()
+        .into_iter()
+        .filter(|file| file.starts_with("units") && file.extension().is_some_and(|ending| ending == "service"))
+        .collect();
     assert!(found.len() >= 2, "agent and coordinator have units: {found:?}");
     found
 }
