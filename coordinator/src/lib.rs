@@ -105,9 +105,12 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
                 Signal::Terminate => break,
                 Signal::Reload => {
                     notify::reloading();
-                    reload(&mut config, directories, &calls).await;
+                    reload(&mut config, directories);
                     notify::ready("configuration read again");
+                    // The loop takes calls as long as it lives, and when it does not, nothing here matters any more.
+                    drop(calls.send(steer::Call::Policy(config.policy.clone())).await);
                 }
+                // What was seen lately is in the journal, what is known on the admin socket: agentctl fleet status.
                 Signal::Dump => {}
             }
         }
@@ -120,7 +123,7 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
 }
 
 /// Takes over what can change while running, or nothing at all.
-async fn reload(config: &mut Config, directories: &Directories, calls: &steer::Calls) {
+fn reload(config: &mut Config, directories: &Directories) {
     let new = match config::load(directories) {
         Ok(new) => new,
         Err(faults) => return refuse(&faults),
@@ -133,8 +136,6 @@ async fn reload(config: &mut Config, directories: &Directories, calls: &steer::C
     }
     config.files = new.files;
     config.policy = warden_logic::fleet::Policy { agent_port: config.policy.agent_port, ..new.policy };
-    // The loop takes calls as long as it lives, and when it does not, nothing here matters any more.
-    drop(calls.send(steer::Call::Policy(config.policy.clone())).await);
     tracing::info!("the configuration was read again");
 }
 

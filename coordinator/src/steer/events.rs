@@ -16,6 +16,7 @@ pub(super) struct Event {
     pub(super) kind: Kind,
     pub(super) server: Option<ServerId>,
     pub(super) node: Option<String>,
+    pub(super) unit: Option<String>,
     pub(super) incident: Option<String>,
     /// The label of the reason behind it.
     pub(super) reason: Option<String>,
@@ -92,7 +93,7 @@ kinds! {
 
 impl Event {
     pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Self { kind, server: None, node: None, incident: None, reason: None, confirmed_usec: None, text: text.into() }
+        Self { kind, server: None, node: None, unit: None, incident: None, reason: None, confirmed_usec: None, text: text.into() }
     }
 
     fn of_server(known: &Knowledge, kind: Kind, id: &ServerId, text: impl fmt::Display) -> Self {
@@ -100,6 +101,7 @@ impl Event {
         Self {
             server: Some(id.clone()),
             node: speaker.map(|(node, _)| node.to_owned()),
+            unit: speaker.map(|(_, service)| service.unit.clone()),
             incident: speaker.and_then(|(_, service)| service.incident.clone()),
             reason: speaker.map(|(_, service)| service.reason.label.clone()),
             ..Self::new(kind, format!("{id}: {text}"))
@@ -156,6 +158,7 @@ impl Event {
                     WARDEN_BACKEND = backend,
                     WARDEN_SERVER = server,
                     WARDEN_NODE = self.node.as_deref(),
+                    WARDEN_UNIT = self.unit.as_deref(),
                     WARDEN_INCIDENT = self.incident.as_deref(),
                     WARDEN_REASON = self.reason.as_deref(),
                     WARDEN_CONFIRMED_USEC = self.confirmed_usec,

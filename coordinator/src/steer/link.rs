@@ -55,16 +55,24 @@ impl Link {
         Arc::clone(&self.pulse)
     }
 
-    /// A call failed. An event the first time.
-    pub(super) fn failed(&mut self, error: &Error) -> Option<Event> {
-        let first = self.error.is_none() && !error.replaced();
+    /// A call failed, and another reading follows at once: only the cause is kept.
+    pub(super) fn broke(&mut self, error: &Error) {
         self.lost.get_or_insert(error.label());
+    }
+
+    /// A call failed, and nothing is known until the next cycle. An event the first time.
+    pub(super) fn failed(&mut self, error: &Error) -> Option<Event> {
+        self.broke(error);
         let text = Chain(error).to_string();
+        let first = self.error.is_none();
         let event = first.then(|| Event::new(Kind::HaproxyLost, format!("HAProxy does not answer: {text}; its servers stay as they are")));
-        if !error.replaced() {
-            self.error = Some(text);
-        }
+        self.error = Some(text);
         event
+    }
+
+    /// Says the status line again with the next beat, after somebody else has said one.
+    pub(super) fn repeat_status(&mut self) {
+        self.status.clear();
     }
 
     /// A reading worked. The cause, when everything has to be asserted again.

@@ -192,6 +192,7 @@ impl<R: RuntimeApi> Steering<R> {
                 Call::Fleet { answer } => lookers.push(answer),
                 Call::Policy(policy) => {
                     self.known.policy = policy;
+                    self.link.repeat_status();
                     changed = true;
                 }
             }
@@ -253,7 +254,7 @@ impl<R: RuntimeApi> Steering<R> {
         if let Err(error) = &reading
             && error.replaced()
         {
-            self.link.failed(error);
+            self.link.broke(error);
             reading = self.runtime.observe(deadline).await;
         }
         match reading {
@@ -316,7 +317,9 @@ impl<R: RuntimeApi> Steering<R> {
     }
 
     fn push_failed(&mut self, error: &Error) {
-        if let Some(event) = self.link.failed(error) {
+        if error.replaced() {
+            self.link.broke(error); // the reading that follows tells more
+        } else if let Some(event) = self.link.failed(error) {
             self.write(&[event]);
         }
     }
