@@ -231,3 +231,26 @@ async fn obey(mut signals: Signals, orders: mpsc::Sender<Order>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `main` returns for a file with this text.
+    fn checked(text: &str) -> String {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("50-test.toml");
+        std::fs::write(&file, text).unwrap();
+        format!("{:?}", main(&Args { config: vec![file], command: Some(Command::Check) }))
+    }
+
+    #[test]
+    fn the_exit_code_tells_a_right_configuration_from_a_wrong_one() {
+        let (fit, usage) = (format!("{:?}", ExitCode::SUCCESS), format!("{:?}", ExitCode::from(USAGE)));
+        // Nothing is supervised, so no systemd is needed to say so.
+        assert_eq!(checked("[node]\nname = \"bingo-1\"\n"), fit);
+        assert_eq!(checked("[node]\nnaem = \"bingo-1\"\n"), usage);
+        let nowhere = Args { config: vec![PathBuf::from("/nowhere/agent.d")], command: None };
+        assert_eq!(format!("{:?}", main(&nowhere)), usage);
+    }
+}

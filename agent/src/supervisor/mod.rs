@@ -295,8 +295,11 @@ impl<P: Ports> Supervisor<P> {
 
     fn summary(&self) -> String {
         let board = self.board.borrow();
-        let all = self.setup.services.iter().zip(&board.services);
-        let all = all.map(|(service, on_board)| format!("{} {}: {}", service.unit, on_board.view.state, on_board.view.reason.text));
+        let all = self.setup.services.iter().zip(&board.services).map(|(service, on_board)| {
+            let view = &on_board.view;
+            let waits = view.waits_for.map(|what| format!(" (waits for {what})")).unwrap_or_default();
+            format!("{} {}: {}{waits}", service.unit, view.state, view.reason.text)
+        });
         let text = all.collect::<Vec<_>>().join("; ");
         if text.is_empty() { "no service is configured".to_owned() } else { text }
     }
