@@ -7,7 +7,7 @@ use super::sys::{Journal, cursor_text};
 use crate::printable::{SHOWN_CHARS, escaped};
 use std::io;
 use std::os::fd::BorrowedFd;
-use warden_edge::clock::realtime_micros;
+use warden_edge::clock::{boot_id, realtime_micros};
 use warden_logic::moment::Moment;
 use warden_logic::service::input::{Invocation, LogHit};
 
@@ -41,13 +41,11 @@ pub(super) struct Seen {
 }
 
 impl Reader {
-    /// Opens the journal after `position`, or else at records received from `since` on.
-    pub(super) fn open(rules: &[Rule], boot_id: &str, position: Option<&Position>, since: u64) -> io::Result<Self> {
+    /// Opens the journal after the position that `saved` has for this boot, or else at records received from `since` on.
+    pub(super) fn open(rules: &[Rule], saved: impl FnOnce(&str) -> Option<Position>, since: u64) -> io::Result<Self> {
+        let boot_id = current_boot()?;
+        let position = saved(&boot_id);
         let mut journal = Journal::open()?;
-        if !journal.is_readable()? {
-            let text = "no record of the journal can be read; add this program's user to the group systemd-journal";
-            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
-        }
         journal.set_data_threshold(LINE_LIMIT * 2)?;
         for rule in rules {
             journal.add_match(&format!("_SYSTEMD_UNIT={}", rule.unit))?;
@@ -56,7 +54,7 @@ impl Reader {
         journal.add_match(SUPPRESSED)?;
         // Only journald itself has this transport: the id alone could be sent by anybody.
         journal.add_match("_TRANSPORT=driver")?;
-        let mut reader = Self { journal, boot_id: boot_id.to_owned(), since, at: None };
+        let mut reader = Self { journal, boot_id, since, at: None };
         match position.and_then(|position| Some((cursor_text(&position.cursor)?, position.monotonic_usec))) {
             Some((cursor, monotonic)) if reader.journal.seek_cursor(&cursor).is_ok() => {
                 reader.since = monotonic;
@@ -130,6 +128,24 @@ impl Reader {
     fn text(&mut self, field: &std::ffi::CStr) -> io::Result<Option<String>> {
         Ok(self.journal.data(field)?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
     }
+}
+
+/// The boot that journald writes under, as its records have it.
+///
+/// That is the kernel's, but for a container, whose systemd puts another id over the kernel's file, which a service's own
+/// `ProtectKernelTunables=` may take away again (seen with systemd 252). When no record has the kernel's, the newest record's
+/// is taken. Not the newest always: a clock that was wrong at boot may sort an older boot behind this one.
+fn current_boot() -> io::Result<String> {
+    let kernel = boot_id()?;
+    let mut journal = Journal::open()?;
+    journal.add_match(&format!("_BOOT_ID={kernel}"))?;
+    if journal.newest_boot()?.is_some() {
+        return Ok(kernel);
+    }
+    Journal::open()?.newest_boot()?.ok_or_else(|| {
+        let text = "no record of the journal can be read; add this program's user to the group systemd-journal";
+        io::Error::new(io::ErrorKind::PermissionDenied, text)
+    })
 }
 
 /// How many messages journald says it dropped, when they were one of the rules' units'. `Suppressed 12 messages from a.service`

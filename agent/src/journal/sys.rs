@@ -80,7 +80,7 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens this machine's journal. That nothing in it may be readable is not an error: see [`Journal::is_readable`].
+    /// Opens this machine's journal. That nothing in it may be readable is not an error: see [`Journal::newest_boot`].
     pub(super) fn open() -> io::Result<Self> {
         // SAFETY: loading runs libsystemd's initialisers, of which it has none that this process could upset.
         let library = unsafe { Library::new("libsystemd.so.0") }
@@ -96,12 +96,16 @@ impl Journal {
         Ok(journal)
     }
 
-    /// True when there is at least one record that this process may read. Leaves the position at the end; to be asked before any match is added.
-    pub(super) fn is_readable(&mut self) -> io::Result<bool> {
+    /// The boot of the newest record that matches (see [`Journal::received`]); nothing when there is none that may be read.
+    /// Leaves the position there.
+    pub(super) fn newest_boot(&mut self) -> io::Result<Option<String>> {
         // SAFETY: the handle is open.
         check(unsafe { (self.functions.seek_tail)(self.handle) })?;
         // SAFETY: as above.
-        Ok(check(unsafe { (self.functions.previous)(self.handle) })? > 0)
+        if check(unsafe { (self.functions.previous)(self.handle) })? == 0 {
+            return Ok(None);
+        }
+        self.received().map(|(_, boot)| Some(boot))
     }
 
     /// Readable when something in the journal's folders has changed; then [`Journal::process`] must be called.

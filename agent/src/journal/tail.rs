@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::oneshot;
-use warden_edge::clock::{boot_id, monotonic_micros};
+use warden_edge::clock::monotonic_micros;
 use warden_logic::service::input::{Input, LogHit};
 
 /// Hits that one rule forwards within a second. One is enough for everything that may follow; a service that repeats its
@@ -146,12 +146,15 @@ impl Follower {
 
     /// Opens the journal and follows it for as long as that goes well.
     fn follow(&mut self) -> Interrupted {
-        let opened = boot_id().and_then(|boot_id| {
-            if self.saved.is_none() {
-                self.saved = cursor::load(&self.cursor_file, &boot_id);
-            }
-            Reader::open(&self.rules, &boot_id, self.saved.as_ref(), self.started)
-        });
+        let Self { rules, saved, cursor_file, started, .. } = self;
+        let opened = Reader::open(
+            rules,
+            |boot_id| {
+                *saved = saved.take().filter(|position| position.boot_id == boot_id).or_else(|| cursor::load(cursor_file, boot_id));
+                saved.clone()
+            },
+            *started,
+        );
         let mut reader = match opened {
             Ok(reader) => reader,
             Err(error) => return Interrupted::Failed(error),
