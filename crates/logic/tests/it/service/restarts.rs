@@ -274,3 +274,33 @@ fn a_healthy_while_forgets_the_row() {
     bench.answer(Verdict::Bad);
     assert_eq!(restarts(&mut bench), 1, "at once");
 }
+
+#[test]
+fn a_healthy_while_is_forgotten_even_when_the_unit_fails_for_good() {
+    let forgetful = RestartPolicy { forget_after: Span::from_secs(60), limit: 50, ..policy().restart };
+    let mut bench = Bench::serving(Policy { restart: forgetful, ..policy() });
+    bench.starts();
+    dies_again(&mut bench, 3);
+    bench.pass(Span::from_secs(30));
+    bench.answer_for(Span::from_secs(61), Verdict::Good);
+    assert_eq!(bench.state(), ServiceState::Serving);
+    bench.effects.clear();
+    bench.unit(idle(ActiveState::Failed, "failed", "start-limit-hit"));
+    assert_eq!(bench.take(), ["reset, restart", "serving > restarting"], "at once");
+}
+
+#[test]
+fn a_failure_while_it_was_out_does_not_count_once_it_is_in_again() {
+    let mut bench = Bench::serving(policy());
+    bench.answer_for(Span::from_millis(1_500), Verdict::Bad);
+    let started = bench.view().instance.unwrap().1;
+    bench.unit(UnitSeen { job: true, ..running(1, started) });
+    bench.traffic(Confirmed::Out, Holder::Warden);
+    bench.answer(Verdict::Bad);
+    bench.traffic(Confirmed::In, Holder::Floor);
+    bench.traffic(Confirmed::Out, Holder::Warden);
+    bench.unit(running(1, started));
+    assert!(bench.restart().is_none());
+    bench.answer(Verdict::Bad);
+    assert_eq!(restarts(&mut bench), 1);
+}
