@@ -246,7 +246,14 @@ impl<P: Ports> Supervisor<P> {
         let effects = watched.machine.handle(now, roll, input);
         let after = watched.machine.view(now);
         watched.follow(&before, &after, hit_at.unwrap_or(now));
-        // What must happen first, then what others must know, then what is written down.
+        // What others must know goes first: tasks run in the order in which they are woken, and traffic that goes to a sick
+        // server is worth more than the probe that confirms it. Then what must be done, then what is written down.
+        self.board.send_modify(|board| {
+            board.revision += u64::from(board::differs(&before, &after));
+            let on_board = &mut board.services[service];
+            on_board.view = after.clone();
+            on_board.log_hits += u64::from(hit_at.is_some());
+        });
         for effect in &effects {
             match effect {
                 Effect::Probe { ticket, invocation, .. } => self.ask(service, *ticket, *invocation),
@@ -254,12 +261,6 @@ impl<P: Ports> Supervisor<P> {
                 Effect::Changed { .. } | Effect::Dismissed { .. } | Effect::Anomaly { .. } => {}
             }
         }
-        self.board.send_modify(|board| {
-            board.revision += u64::from(board::differs(&before, &after));
-            let on_board = &mut board.services[service];
-            on_board.view = after.clone();
-            on_board.log_hits += u64::from(hit_at.is_some());
-        });
         if let Some(at) = hit_at {
             self.setup.metrics.log_hit(&self.setup.services[service].unit, now.since(at));
         }
