@@ -16,12 +16,18 @@ const CLOSE_MICROS: u64 = 500_000;
 /// looking every 100 µs, so this bounds it to a tenth of a core.
 const URGENT_A_SECOND: u32 = 20;
 
+/// So many looks in a row with records and without a datagram mean that journald does not forward, or no longer. One does not:
+/// the datagram may just have come after the socket was last emptied.
+const UNANNOUNCED: u32 = 3;
+
 /// The pace of looking.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     /// journald is known to forward: the last records were announced by a datagram.
     forwards: bool,
     hinted_since_look: bool,
+    /// Looks in a row that found records which no datagram had announced.
+    unannounced: u32,
     urgent_until: u64,
     close_until: u64,
     second: u64,
@@ -35,6 +41,7 @@ impl Pace {
             return;
         }
         self.forwards = true;
+        self.unannounced = 0;
         self.hinted_since_look = true;
         if !waiting.urgent {
             return;
@@ -51,12 +58,12 @@ impl Pace {
 
     /// The journal was looked at, and had new records or not, and a hit among them or not.
     pub(super) fn looked(&mut self, records: bool, hit: bool) {
-        // A record that no datagram came before: journald does not forward, or no longer.
-        if records && !self.hinted_since_look {
-            self.forwards = false;
-        }
         if records {
+            self.unannounced = if self.hinted_since_look { 0 } else { self.unannounced + 1 };
             self.hinted_since_look = false;
+        }
+        if self.unannounced >= UNANNOUNCED {
+            self.forwards = false;
         }
         if hit {
             (self.urgent_until, self.close_until) = (0, 0);
@@ -123,8 +130,12 @@ mod tests {
         assert_eq!(pace.wait(0), IDLE);
         pace.looked(false, false);
         assert_eq!(pace.wait(0), IDLE, "silence on both ways proves nothing");
+        for _ in 1..UNANNOUNCED {
+            pace.looked(true, false);
+            assert_eq!(pace.wait(0), IDLE, "its datagram may still be under way");
+        }
         pace.looked(true, false);
-        assert_eq!(pace.wait(0), POLL, "a record came, and no datagram before it");
+        assert_eq!(pace.wait(0), POLL, "records come, and no datagrams");
         pace.hinted(CALM, 1);
         assert_eq!(pace.wait(1), IDLE);
     }
