@@ -119,10 +119,11 @@ impl Reader {
         Ok(Some(seen))
     }
 
-    /// The last record that [`Reader::next`] went over, when it was of this boot.
-    pub(super) fn position(&mut self) -> io::Result<Option<Position>> {
-        let Some(monotonic_usec) = self.at else { return Ok(None) };
-        Ok(Some(Position { boot_id: self.boot_id.clone(), monotonic_usec, cursor: self.journal.cursor()? }))
+    /// The last record that [`Reader::next`] went over, when it was of this boot and its file is still there: one that
+    /// was vacuumed away leaves no cursor until the next record comes.
+    pub(super) fn position(&mut self) -> Option<Position> {
+        let monotonic_usec = self.at?;
+        Some(Position { boot_id: self.boot_id.clone(), monotonic_usec, cursor: self.journal.cursor().ok()? })
     }
 
     fn text(&mut self, field: &std::ffi::CStr) -> io::Result<Option<String>> {

@@ -71,6 +71,7 @@ impl Tail {
             pace: Pace::default(),
             saved: None,
             saved_at: 0,
+            save_failed: false,
             started: monotonic_micros(),
         };
         std::thread::Builder::new().name("journal".to_owned()).spawn(move || {
@@ -109,6 +110,7 @@ struct Follower {
     pace: Pace,
     saved: Option<Position>,
     saved_at: u64,
+    save_failed: bool,
     started: u64,
 }
 
@@ -160,6 +162,7 @@ impl Follower {
             Err(error) => return Interrupted::Failed(error),
         };
         lock(&self.health).error = None;
+        self.save_failed = false;
         let ended = loop {
             if let Err(ended) = self.look(&mut reader).and_then(|more| self.wait(&mut reader, more)) {
                 break ended;
@@ -262,19 +265,20 @@ impl Follower {
         if !at_once && now.saturating_sub(self.saved_at) < SAVE_MICROS {
             return;
         }
-        // A position that cannot be taken or written costs a repetition after a restart, and is said.
-        let saved = reader.position().and_then(|position| match position {
-            Some(position) if self.saved.as_ref() != Some(&position) => {
-                cursor::save(&self.cursor_file, &position)?;
-                Ok(Some(position))
-            }
-            _ => Ok(None),
-        });
         self.saved_at = now;
-        match saved {
-            Ok(Some(position)) => self.saved = Some(position),
-            Ok(None) => {}
-            Err(error) => lock(&self.health).error = Some(format!("{}: the position cannot be saved: {error}", self.cursor_file.display())),
+        let Some(position) = reader.position().filter(|position| self.saved.as_ref() != Some(position)) else { return };
+        match cursor::save(&self.cursor_file, &position) {
+            Ok(()) => {
+                self.saved = Some(position);
+                if std::mem::take(&mut self.save_failed) {
+                    lock(&self.health).error = None;
+                }
+            }
+            // It costs a repetition after a restart of the agent, and is said; reading goes on.
+            Err(error) => {
+                self.save_failed = true;
+                lock(&self.health).error = Some(format!("{}: the position cannot be saved: {error}", self.cursor_file.display()));
+            }
         }
     }
 }

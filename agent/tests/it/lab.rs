@@ -211,14 +211,19 @@ async fn lab_rotation_and_a_restart_of_journald_lose_nothing() {
     let state = tempfile::tempdir().unwrap();
     let (tail, mut inputs) = start(vec![talker.rule()], state.path(), None);
     settled(&talker, &tail).await;
-    for disturbance in
-        ["journalctl --rotate", "journalctl --rotate --vacuum-files=1", "systemctl restart systemd-journald", "journalctl --sync"]
-    {
+    for disturbance in [
+        "journalctl --rotate",
+        "journalctl --rotate --vacuum-files=1",
+        "journalctl --rotate --vacuum-time=1us",
+        "systemctl restart systemd-journald",
+        "journalctl --sync",
+    ] {
         run(disturbance);
         talker.say(DOOM);
         until(&mut inputs, disturbance, hit).await;
+        assert_eq!(tail.health().error, None, "{disturbance}");
     }
-    assert_eq!(tail.health().hits[&3], 4);
+    assert_eq!(tail.health().hits[&3], 5);
     assert_eq!(tail.health().error, None);
 }
 
