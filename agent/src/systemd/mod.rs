@@ -17,6 +17,7 @@ mod dbus;
 mod exit;
 mod memory;
 mod proxy;
+mod signals;
 mod watch;
 
 use crate::feed::Feed;

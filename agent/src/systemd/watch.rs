@@ -3,27 +3,22 @@
 //! Two futures run side by side in one task, and must: the *listener* does nothing but empty zbus's queues, because a full
 //! queue stops the connection's reader and with it the very answers that the *reader* waits for.
 
-use super::dbus::{self, CALL_DEADLINE, EndedJob, Session};
+use super::dbus::{self, CALL_DEADLINE, Session};
 use super::exit::{ExitWatch, Unconfirmed};
-use super::proxy::{self, SystemdProxy};
+use super::proxy::SystemdProxy;
+use super::signals::{self, Marked, Marks};
 use super::{Reading, SystemdError, memory};
 use crate::feed::Feed;
-use futures_util::StreamExt;
-use futures_util::stream::{SelectAll, select_all};
-use std::num::NonZeroUsize;
+use futures_util::stream::SelectAll;
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, broadcast, watch};
+use tokio::sync::{broadcast, watch};
 use tokio::time::{Instant, sleep, timeout};
 use warden_edge::chain::Chain;
 use warden_logic::service::input::{Input, UnitSeen};
-use zbus::message::Type;
-use zbus::{MatchRule, Message, MessageStream, OwnedObjectPath};
+use zbus::{MessageStream, OwnedObjectPath};
 
-/// Signals that may wait in one of zbus's queues. Starting a machine sends some hundred a second at worst; the listener
-/// takes a few microseconds each, so this is seconds of it not being run at all. 1024 × about 1 kB.
-const QUEUE: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 /// Ended jobs that may wait for a restart that follows its own. As many as signals.
 const JOBS: usize = 1024;
 /// Units are read again this often without any sign: memory has no signal, and an answer proves that the bus still works.
@@ -44,69 +39,6 @@ enum Last {
     Nothing,
     Unseen,
     Seen(UnitSeen),
-}
-
-/// Which units have to be read. Shared by the listener, the exits and the reader.
-#[derive(Default)]
-struct Marks {
-    marked: Mutex<Marked>,
-    /// The units' object paths, by which signals are told apart. Guessed from the names until systemd has said them: an
-    /// alias has the path of the unit that it stands for.
-    objects: Mutex<Vec<String>>,
-    wake: Notify,
-}
-
-#[derive(Default)]
-struct Marked {
-    units: Vec<usize>,
-    /// All of them, with their objects looked up afresh: systemd has reloaded or was replaced.
-    everything: bool,
-    /// Subscribe again first: systemd has a new name on the bus.
-    subscribe: bool,
-}
-
-impl Marks {
-    fn of(units: &[String]) -> Self {
-        let objects = units.iter().map(|unit| object_path(unit)).collect();
-        Self { objects: Mutex::new(objects), ..Self::default() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Marked> {
-        self.marked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn learn(&self, index: usize, path: &OwnedObjectPath) {
-        let mut objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
-        objects[index] = path.as_str().to_owned();
-    }
-
-    fn object(&self, path: &str) {
-        let index = self.objects.lock().unwrap_or_else(PoisonError::into_inner).iter().position(|object| object == path);
-        if let Some(index) = index {
-            self.unit(index);
-        }
-    }
-
-    fn unit(&self, index: usize) {
-        let mut marked = self.lock();
-        if !marked.units.contains(&index) {
-            marked.units.push(index);
-        }
-        drop(marked);
-        self.wake.notify_one();
-    }
-
-    fn everything(&self, subscribe: bool) {
-        let mut marked = self.lock();
-        marked.everything = true;
-        marked.subscribe |= subscribe;
-        drop(marked);
-        self.wake.notify_one();
-    }
-
-    fn take(&self) -> Marked {
-        std::mem::take(&mut *self.lock())
-    }
 }
 
 /// Everything that outlives a connection.
@@ -157,35 +89,10 @@ pub(super) async fn run(
 async fn open(address: Option<&str>, marks: &Marks) -> Result<(Session, SelectAll<MessageStream>), SystemdError> {
     let systemd = dbus::connect(address).await?;
     let connection = systemd.inner().connection().clone();
-    let rules = [
-        // Every unit at once: one rule costs the bus less than one for each.
-        MatchRule::builder()
-            .msg_type(Type::Signal)
-            .sender(proxy::NAME)
-            .interface("org.freedesktop.DBus.Properties")
-            .member("PropertiesChanged")
-            .path_namespace("/org/freedesktop/systemd1/unit")
-            .build(),
-        // JobNew, JobRemoved, UnitNew, UnitRemoved, Reloading.
-        MatchRule::builder().msg_type(Type::Signal).sender(proxy::NAME).interface(proxy::INTERFACE).path(proxy::PATH).build(),
-        // systemd itself comes and goes at a re-exec.
-        MatchRule::builder()
-            .msg_type(Type::Signal)
-            .sender("org.freedesktop.DBus")
-            .interface("org.freedesktop.DBus")
-            .member("NameOwnerChanged")
-            .add_arg(proxy::NAME)
-            .build(),
-    ];
-    let mut streams = Vec::new();
-    for rule in rules {
-        let rule = rule.map_err(dbus::failed("AddMatch"))?;
-        let stream = dbus::within("AddMatch", MessageStream::for_match_rule(rule, &connection, Some(QUEUE))).await?;
-        streams.push(stream.map_err(dbus::failed("AddMatch"))?);
-    }
+    let signals = signals::register(&connection).await?;
     dbus::subscribe(&systemd).await?;
     marks.everything(false);
-    Ok((Session { systemd, jobs: broadcast::Sender::new(JOBS) }, select_all(streams)))
+    Ok((Session { systemd, jobs: broadcast::Sender::new(JOBS) }, signals))
 }
 
 impl Watcher {
@@ -203,7 +110,7 @@ impl Watcher {
         let connection = session.systemd.inner().connection();
         // All arms end this function and are dropped together, so nothing is lost by being cancelled.
         tokio::select! {
-            () = listen(signals, &marks, &session.jobs) => ControlFlow::Continue(SystemdError::Closed),
+            () = signals::listen(signals, &marks, &session.jobs) => ControlFlow::Continue(SystemdError::Closed),
             () = connection.closed() => ControlFlow::Continue(SystemdError::Closed),
             () = async {
                 dbus::wake_polkit(&session.systemd).await;
@@ -330,107 +237,5 @@ impl Watcher {
             self.unseen(index, why).await?;
         }
         Ok(())
-    }
-}
-
-/// What one signal means to us.
-#[derive(Debug, PartialEq, Eq)]
-enum Meaning {
-    Changed(String),
-    /// A job of the unit came, or went with a result.
-    Job(String, Option<EndedJob>),
-    Reloaded,
-    Replaced,
-    Nothing,
-}
-
-/// Empties the queues until the connection ends.
-async fn listen(mut signals: SelectAll<MessageStream>, marks: &Marks, jobs: &broadcast::Sender<EndedJob>) {
-    // A stream that yields an error is about to end; `next` then says so.
-    while let Some(signal) = signals.next().await {
-        let Ok(signal) = signal else { continue };
-        match meaning(&signal) {
-            Meaning::Changed(object) => marks.object(&object),
-            Meaning::Job(unit, ended) => {
-                marks.object(&object_path(&unit));
-                if let Some(ended) = ended {
-                    // Nobody listens unless a restart of ours is under way.
-                    let _ = jobs.send(ended);
-                }
-            }
-            Meaning::Reloaded => marks.everything(false),
-            Meaning::Replaced => marks.everything(true),
-            Meaning::Nothing => {}
-        }
-    }
-}
-
-fn meaning(signal: &Message) -> Meaning {
-    let header = signal.header();
-    let (Some(member), Some(path)) = (header.member(), header.path()) else { return Meaning::Nothing };
-    let body = signal.body();
-    match member.as_str() {
-        "PropertiesChanged" => Meaning::Changed(path.as_str().to_owned()),
-        "UnitNew" | "UnitRemoved" => {
-            body.deserialize::<(String, OwnedObjectPath)>().map_or(Meaning::Nothing, |(unit, _)| Meaning::Job(unit, None))
-        }
-        "JobNew" => body.deserialize::<(u32, OwnedObjectPath, String)>().map_or(Meaning::Nothing, |(_, _, unit)| Meaning::Job(unit, None)),
-        "JobRemoved" => body
-            .deserialize::<(u32, OwnedObjectPath, String, String)>()
-            .map_or(Meaning::Nothing, |(_, job, unit, result)| Meaning::Job(unit, Some(EndedJob { job, result }))),
-        // True when it begins, false when it is over.
-        "Reloading" if body.deserialize::<bool>() == Ok(false) => Meaning::Reloaded,
-        "NameOwnerChanged" => match body.deserialize::<(String, String, String)>() {
-            Ok((_, _, new)) if !new.is_empty() => Meaning::Replaced,
-            _ => Meaning::Nothing,
-        },
-        _ => Meaning::Nothing,
-    }
-}
-
-/// systemd's object path of a unit: everything but letters and digits is escaped, a leading digit too.
-fn object_path(unit: &str) -> String {
-    let mut path = String::from("/org/freedesktop/systemd1/unit/");
-    for (index, byte) in unit.bytes().enumerate() {
-        if byte.is_ascii_alphabetic() || (index > 0 && byte.is_ascii_digit()) {
-            path.push(char::from(byte));
-        } else {
-            path.push_str(&format!("_{byte:02x}"));
-        }
-    }
-    path
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn object_paths_are_escaped_as_systemd_does() {
-        assert_eq!(object_path("bingo.service"), "/org/freedesktop/systemd1/unit/bingo_2eservice");
-        assert_eq!(object_path("7-x@a.service"), "/org/freedesktop/systemd1/unit/_37_2dx_40a_2eservice");
-    }
-
-    fn signal(member: &'static str, body: &(impl serde::Serialize + zbus::DynamicType)) -> Message {
-        Message::signal(proxy::PATH, proxy::INTERFACE, member).build(body).unwrap()
-    }
-
-    #[test]
-    fn signals_mean_what_they_say() {
-        let job = OwnedObjectPath::try_from("/org/freedesktop/systemd1/job/7").unwrap();
-        let ended = EndedJob { job: job.clone(), result: "failed".to_owned() };
-        let cases = [
-            (signal("JobRemoved", &(7u32, &job, "a.service", "failed")), Meaning::Job("a.service".to_owned(), Some(ended))),
-            (signal("JobNew", &(7u32, &job, "a.service")), Meaning::Job("a.service".to_owned(), None)),
-            (signal("UnitNew", &("a.service", &job)), Meaning::Job("a.service".to_owned(), None)),
-            (signal("Reloading", &true), Meaning::Nothing),
-            (signal("Reloading", &false), Meaning::Reloaded),
-            (signal("NameOwnerChanged", &(proxy::NAME, ":1.2", "")), Meaning::Nothing),
-            (signal("NameOwnerChanged", &(proxy::NAME, "", ":1.3")), Meaning::Replaced),
-            (signal("JobRemoved", &"not what systemd sends"), Meaning::Nothing),
-        ];
-        for (message, expected) in cases {
-            assert_eq!(meaning(&message), expected);
-        }
     }
 }
