@@ -46,7 +46,7 @@ fn run(args: &Args) -> Result<()> {
     ensure!(args.incidents > 0, "--incidents must be at least 1");
     let stand = Stand::whole()?;
     // Each incident ends with a node that has come back, so its start is made quick; what is measured lies before that.
-    let quick = Speed { warmup: "200ms", slow_start: false };
+    let quick = Speed { warmup: "200ms", slow_start: false, restarts_at_will: true };
     let _settings = stand.nodes().iter().map(|node| Settings::apply(&stand, node, quick)).collect::<Result<Vec<_>>>()?;
     let mut incidents: Vec<Incident> = Vec::new();
     // A load lives for minutes at most, so each batch has its own.

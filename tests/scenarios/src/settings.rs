@@ -20,6 +20,8 @@ pub struct Speed {
     pub warmup: &'static str,
     /// True: the process itself takes 30 s until it listens.
     pub slow_start: bool,
+    /// True: as many restarts as wanted, and none of them waits because of those before.
+    pub restarts_at_will: bool,
 }
 
 /// A node with other settings; what was before is put back when this is dropped.
@@ -43,6 +45,9 @@ impl<'s> Settings<'s> {
         settings.run(&format!(
             "sed -i 's/^warmup .*/warmup = \"{warmup}\"/; s/^probe_during_warmup .*/probe_during_warmup = false/' {AGENT}"
         ))?;
+        if speed.restarts_at_will {
+            settings.run(&format!("sed -i 's/^limit .*/limit = 1000/; s/^forget_after .*/forget_after = \"1ms\"/' {AGENT}"))?;
+        }
         let url = if speed.slow_start { SWALLOWED } else { REFUSED };
         settings.run(&format!("sed -i 's|^BINGO_STANDIN_STARTUP_URL=.*|BINGO_STANDIN_STARTUP_URL={url}|' {BINGO}"))?;
         settings.run("systemctl restart warden-agent")?;

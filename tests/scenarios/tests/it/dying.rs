@@ -40,7 +40,7 @@ fn back_in_order<T>(seen: &Seen<T>, node: &str, gone: &Record) -> Result<()> {
 fn lab_b_sick_but_alive() -> Result<()> {
     let stand = Stand::whole()?;
     let node = stand.nodes()[0].clone();
-    let _honest = Settings::apply(&stand, &node, Speed { warmup: "30s", slow_start: true })?;
+    let _honest = Settings::apply(&stand, &node, Speed { warmup: "30s", slow_start: true, restarts_at_will: false })?;
     let before = stand.invocation(&node, UNIT)?;
     let seen = under(Mix::steady(), |stand, _| {
         stand.operation(&node, poison::SICK)?;

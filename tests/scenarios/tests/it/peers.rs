@@ -64,7 +64,7 @@ fn lab_f_coordinator_killed() -> Result<()> {
 fn lab_g_haproxy_forgets() -> Result<()> {
     let stand = Stand::whole()?;
     let node = stand.nodes()[0].clone();
-    let _honest = Settings::apply(&stand, &node, Speed { warmup: "30s", slow_start: false })?;
+    let _honest = Settings::apply(&stand, &node, Speed { warmup: "30s", slow_start: false, restarts_at_will: false })?;
     let seen = under(Mix::steady(), |stand, _| {
         stand.operation(&node, poison::PANIC)?;
         stand.await_state(&node, ServiceState::Warming)?;
