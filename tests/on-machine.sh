@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests that need a machine that systemd has booted on one: bingo-1 of the lab that is up.
+# Runs the tests that need a machine that systemd has booted on one: db-1 of the lab that is up, which has no agent of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 lab=target/release/warden-lab
@@ -10,6 +10,6 @@ for line in sys.stdin:
     if artefact.get("executable") and artefact["target"]["name"] == "it":
         print(artefact["executable"])')
 [ -n "$binary" ] || { echo "the tests of warden-agent were not built" >&2; exit 1; }
-"$lab" exec bingo-1 -- sh -c 'cat > /run/agent-tests && chmod 700 /run/agent-tests' <"$binary"
-trap '"$lab" exec bingo-1 -- rm -f /run/agent-tests' EXIT
-"$lab" exec bingo-1 -- /run/agent-tests --ignored lab_ --test-threads 1
+"$lab" exec db-1 -- sh -c 'cat > /run/agent-tests && chmod 700 /run/agent-tests' <"$binary"
+trap '"$lab" exec db-1 -- rm -f /run/agent-tests' EXIT
+"$lab" exec db-1 -- /run/agent-tests --ignored lab_ --test-threads 1
