@@ -1,10 +1,9 @@
 # Waits for prepare_db, ten seconds at most. Says `done`, or its last line so far.
 set -eu
 state() { systemctl show --property=ActiveState --value bingo-prepare.service; }
-i=0
-while [ "$(state)" = activating ] && [ "$i" -lt 50 ]; do
-    sleep 0.2
-    i=$((i + 1))
+deadline=$(($(date +%s) + 10))
+while [ "$(state)" = activating ] && [ "$(date +%s)" -lt "$deadline" ]; do
+    sleep 0.5
 done
 case $(state) in
 active) echo done ;;
