@@ -81,7 +81,8 @@ fn a_server_in_maintenance_does_not_count_for_the_floor() {
 #[test]
 fn an_operators_mark_is_recognised_by_its_bits() {
     let marks = [(0x01, Some(Mark::Maintenance)), (0x02, Some(Mark::Maintenance)), (0x20, Some(Mark::Maintenance))];
-    let drains = [(0x08, Some(Mark::Drain)), (0x10, Some(Mark::Drain)), (0x05, Some(Mark::Maintenance)), (0x04, None), (0x40, None), (0, None)];
+    let drains =
+        [(0x08, Some(Mark::Drain)), (0x10, Some(Mark::Drain)), (0x05, Some(Mark::Maintenance)), (0x04, None), (0x40, None), (0, None)];
     let mut world = World::new(1, 1);
     for (bits, mark) in marks.into_iter().chain(drains) {
         world.servers[0].admin = bits;
@@ -170,4 +171,41 @@ fn a_server_that_is_asked_about_elsewhere_cannot_be_moved_and_says_so() {
     let note = cycle.judgements[0].note.clone().unwrap();
     assert!(note.to_string().contains("agent-port 1 "), "{note}");
     assert_eq!(cycle.judgements[1].note, None);
+}
+
+#[test]
+fn after_a_restart_of_haproxy_whoever_was_out_goes_first() {
+    let mut world = World::new(2, 1);
+    world.report(1, Traffic::Out, false);
+    assert_eq!(labels(&world.cycle().steps), ["out node-1"]);
+    world.report(0, Traffic::Out, true); // held by the floor, although its evidence weighs more
+    world.cycle();
+    world.restart_haproxy();
+    assert_eq!(labels(&world.cycle().steps), ["assert node-1"]);
+}
+
+#[test]
+fn a_new_haproxy_that_runs_nothing_else_keeps_even_what_was_out() {
+    let mut world = World::new(2, 1);
+    world.report(0, Traffic::In, false);
+    world.report(1, Traffic::Out, true);
+    world.cycle();
+    world.restart_haproxy();
+    world.servers[0].passes = 0; // the new one's first check of it failed
+    let cycle = world.cycle();
+    assert_eq!(labels(&cycle.steps), ["vouch node-1"]);
+    assert_eq!(cycle.judgements[1].note, Some(Note::Floor { min: 1, others: 0 }));
+}
+
+#[test]
+fn an_orphan_that_nobody_remembers_is_put_back_as_well() {
+    let mut world = World::new(2, 1);
+    world.report(0, Traffic::Out, true);
+    world.cycle();
+    world.restart_coordinator();
+    assert_eq!(labels(&world.cycle().steps), [""; 0]);
+    world.pass(Span::from_secs(59));
+    assert_eq!(labels(&world.cycle().steps), [""; 0]);
+    world.pass(Span::from_secs(1));
+    assert_eq!(labels(&world.cycle().steps), ["back node-0"]);
 }

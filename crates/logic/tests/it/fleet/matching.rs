@@ -9,8 +9,15 @@ fn say(world: &mut World, node: &str, address: &str, backend: &str) {
     let mut said = service(0, Traffic::In, false);
     said.address = address.to_owned();
     said.backend = backend.to_owned();
-    let report =
-        Report { v: 1, node: node.to_owned(), boot_id: "b".to_owned(), agent_epoch: 1, seq: 1, agent_version: String::new(), services: vec![said] };
+    let report = Report {
+        v: 1,
+        node: node.to_owned(),
+        boot_id: "b".to_owned(),
+        agent_epoch: 1,
+        seq: 1,
+        agent_version: String::new(),
+        services: vec![said],
+    };
     world.roster.hear(world.now, world.policy.lease, report).unwrap();
 }
 
