@@ -134,8 +134,9 @@ impl Stand {
     /// # Errors
     /// When the node cannot be reached.
     pub fn operation(&self, node: &str, value: u64) -> Result<()> {
-        let port = self.server(node)?.address.rsplit(':').next().context("an address has a port")?.to_owned();
-        let (url, body) = (format!("http://127.0.0.1:{port}/operation"), format!("{{\"operation\": {value}}}"));
+        // The agent knows the address even while the coordinator is away.
+        let target = self.service(node)?.probe.target;
+        let (url, body) = (target.replace("/ping", "/operation"), format!("{{\"operation\": {value}}}"));
         // Some values end the process before it has answered: what came back does not matter, only that it was sent.
         let out = self.node(node)?.exec(&["curl", "-s", "-m", "5", "-H", "content-type: application/json", "-d", &body, &url])?;
         ensure!(out.status.code() != Some(7), "nothing listens on {url} of {node}");

@@ -57,9 +57,11 @@ fn lab_i_overload_is_not_sickness() -> Result<()> {
         record.machine == survivor && !to.is_empty() && to != "serving" && to != "suspect"
     });
     ensure!(left.is_none(), "the survivor did not stay in: {}", seen.timeline);
-    let (all, busy) = (seen.answers.0.len(), seen.answers.count(Class::Busy));
-    let failed = seen.answers.failed().count();
-    ensure!(failed * 100 <= all, "{failed} of {all} failed ({busy} were told to come back):\n{}", seen.answers);
+    // One process answers 100 a second, so a sixth must be turned away; but half of it, the steady rate, gets through.
+    let answered = seen.answers.count(Class::Answered);
+    ensure!(answered * 2 >= seen.answers.0.len(), "only {answered} were answered:\n{}", seen.answers);
+    let failed = seen.answers.0.iter().filter(|answer| matches!(answer.class, Class::NoAnswer | Class::Truncated)).count();
+    ensure!(failed == 0, "{failed} got no answer at all:\n{}", seen.answers);
     Ok(())
 }
 
