@@ -1,6 +1,7 @@
 //! The unit files, as systemd reads them.
 
 use super::{files, root};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -26,4 +27,38 @@ fn exposure_is_low() {
         let overall = text.lines().rev().find(|line| line.contains("exposure")).unwrap_or("no score");
         assert!(out.status.success(), "{}: {overall}", unit.display());
     }
+}
+
+/// The ids in quotes of a source file: 32 hexadecimal digits.
+fn ids(text: &str) -> BTreeSet<String> {
+    text.split('"').filter(|part| part.len() == 32 && part.bytes().all(|byte| byte.is_ascii_hexdigit())).map(ToOwned::to_owned).collect()
+}
+
+/// Every kind of record is explained by the catalog, and the catalog explains nothing that is never written.
+#[test]
+fn the_catalog_explains_every_kind_of_record() {
+    for (source, catalog) in
+        [("agent/src/supervisor/record.rs", "warden-agent.catalog"), ("coordinator/src/steer/events.rs", "warden-coordinator.catalog")]
+    {
+        let written = ids(&std::fs::read_to_string(root().join(source)).unwrap());
+        let text = std::fs::read_to_string(root().join("units/usr/lib/systemd/catalog").join(catalog)).unwrap();
+        let explained: BTreeSet<_> = text.lines().filter_map(|line| line.strip_prefix("-- ")).map(ToOwned::to_owned).collect();
+        assert!(written.len() > 10, "{source} names its ids: {written:?}");
+        assert_eq!(written, explained, "{source} and {catalog}");
+    }
+}
+
+/// systemd itself can read it.
+#[test]
+fn the_catalog_is_one_for_systemd() {
+    let tree = tempfile::tempdir().unwrap();
+    let folder = tree.path().join("usr/lib/systemd/catalog");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::create_dir_all(tree.path().join("var/lib/systemd/catalog")).unwrap();
+    for catalog in ["warden-agent.catalog", "warden-coordinator.catalog"] {
+        std::fs::copy(root().join("units/usr/lib/systemd/catalog").join(catalog), folder.join(catalog)).unwrap();
+    }
+    let out = Command::new("journalctl").arg("--root").arg(tree.path()).arg("--update-catalog").output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success() && said.trim().is_empty(), "{said}");
 }
