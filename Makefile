@@ -37,6 +37,7 @@ status: need-root ## the fleet as the balancer sees it
 .PHONY: clean
 clean: need-root need-cargo ## take the stand down; nothing of it is left but the cache
 	@if [ -x $(LAB) ]; then $(LAB) down; else cargo run -q --release -p warden-lab -- down; fi
+	@echo "kept: what was built and the cache of packages, so that the next start is quick; make distclean removes both"
 
 .PHONY: distclean
 distclean: need-root need-cargo ## clean, and remove the lab's cache and all that was built
