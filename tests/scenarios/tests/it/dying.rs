@@ -108,18 +108,30 @@ fn lab_d_both_at_once() -> Result<()> {
         stand.await_whole()?;
         Ok(stand.nodes().to_vec())
     })?;
+    let mut first_sick = u64::MAX;
+    let mut last_back = 0;
+    let mut held = 0;
     for node in &seen.value {
         let sick = seen.timeline.state(node, "sick", 0).with_context(|| format!("{node} turned sick"))?;
-        back_in_order(&seen, node, seen.timeline.state(node, "restarting", sick.at)?)?;
+        let restarting = seen.timeline.state(node, "restarting", sick.at)?;
+        let serving = seen.timeline.state(node, "serving", restarting.at)?;
+        let event =
+            |name: &str| seen.timeline.0.iter().any(|record| record.field("WARDEN_SERVER") == node && record.field("WARDEN_EVENT") == name);
+        if event("floor_holds") && !event("out") {
+            // The last one is never out by our hand; a quick restart may even fall between two of HAProxy's checks.
+            held += 1;
+        } else {
+            back_in_order(&seen, node, restarting)?;
+        }
+        let up = seen.timeline.0.iter().rev().find(|record| up_by_check(record, node)).map_or(0, |record| record.at);
+        first_sick = first_sick.min(sick.at);
+        last_back = last_back.max(serving.at).max(up);
     }
+    ensure!(held < seen.value.len(), "the floor kept everybody in:\n{}", seen.timeline);
     // Nothing can serve while both are down; but every failure lies between the fault and the way back.
-    let first_sick = seen.value.iter().filter_map(|node| seen.timeline.state(node, "sick", 0).ok()).map(|record| record.at).min();
-    let first_sick = first_sick.context("somebody turned sick")?;
-    let last_up = seen.timeline.0.iter().rev().find(|record| seen.value.iter().any(|node| up_by_check(record, node)));
-    let last_up = last_up.context("somebody came back")?.at;
     for failed in seen.answers.failed() {
         let asked = failed.at - failed.usec;
-        ensure!(failed.at >= first_sick && asked <= last_up, "failed outside of the outage: {failed:?}\n{}", seen.timeline);
+        ensure!(failed.at >= first_sick && asked <= last_back, "failed outside of the outage: {failed:?}\n{}", seen.timeline);
     }
     Ok(())
 }
