@@ -70,6 +70,11 @@ impl Pace {
         }
     }
 
+    /// True while a line that reads like a fatal one was announced and is not found yet.
+    pub(super) fn is_close(&self, now: u64) -> bool {
+        now < self.close_until
+    }
+
     /// How long to wait, unless something wakes earlier.
     pub(super) fn wait(&self, now: u64) -> Duration {
         if now < self.urgent_until {
@@ -115,6 +120,7 @@ mod tests {
         assert_eq!((pace.wait(0), pace.source(true)), (IDLE, "journal, hint socket"));
         pace.hinted(LOUD, 1_000);
         assert_eq!(pace.wait(1_000), URGENT);
+        assert!(pace.is_close(1_000) && !pace.is_close(1_000 + CLOSE_MICROS));
         assert_eq!(pace.wait(1_000 + URGENT_MICROS), POLL, "not found: not given up, only slower");
         assert_eq!(pace.wait(1_000 + CLOSE_MICROS), IDLE);
         pace.hinted(LOUD, 2_000_000);

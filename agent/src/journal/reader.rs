@@ -5,6 +5,7 @@ use super::cursor::Position;
 use super::matcher::LINE_LIMIT;
 use super::sys::{Journal, cursor_text};
 use crate::printable::{SHOWN_CHARS, escaped};
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::BorrowedFd;
 use warden_edge::clock::{boot_id, realtime_micros};
@@ -58,14 +59,31 @@ impl Reader {
         match position.and_then(|position| Some((cursor_text(&position.cursor)?, position.monotonic_usec))) {
             Some((cursor, monotonic)) if reader.journal.seek_cursor(&cursor).is_ok() => {
                 reader.since = monotonic;
-                // The record of the cursor was told already. Any other here is the first after it.
-                if reader.journal.next()? && !reader.journal.is_at(&cursor)? {
-                    reader.journal.seek_cursor(&cursor)?;
-                }
+                reader.settle_at(&cursor)?;
             }
             _ => reader.journal.seek_realtime(realtime_micros().saturating_sub(MARGIN_USEC))?,
         }
         Ok(reader)
+    }
+
+    /// After a seek to the cursor of a record that was told already: goes over it. Any other here is the first after it.
+    fn settle_at(&mut self, cursor: &CStr) -> io::Result<()> {
+        if self.journal.next()? && !self.journal.is_at(cursor)? {
+            self.journal.seek_cursor(cursor)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the next look a fresh one.
+    ///
+    /// journald counts an entry before it links it to the fields that are matched here. A look that falls between the two finds
+    /// nothing, and libsystemd then does not look at that file again until the count has grown once more: the entry
+    /// would stay unseen until the next one, whoever writes that (seen in 2 of 100 fatal lines). A seek makes it forget.
+    pub(super) fn look_afresh(&mut self) -> io::Result<()> {
+        // Without a record to return to, nothing was read yet, or it was vacuumed away: then the file is another one, too.
+        let Some(cursor) = self.journal.cursor().ok().and_then(|text| cursor_text(&text)) else { return Ok(()) };
+        self.journal.seek_cursor(&cursor)?;
+        self.settle_at(&cursor)
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
@@ -126,7 +144,7 @@ impl Reader {
         Some(Position { boot_id: self.boot_id.clone(), monotonic_usec, cursor: self.journal.cursor().ok()? })
     }
 
-    fn text(&mut self, field: &std::ffi::CStr) -> io::Result<Option<String>> {
+    fn text(&mut self, field: &CStr) -> io::Result<Option<String>> {
         Ok(self.journal.data(field)?.map(|bytes| String::from_utf8_lossy(bytes).into_owned()))
     }
 }

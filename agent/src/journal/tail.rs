@@ -187,6 +187,9 @@ impl Follower {
         }
         self.pace.looked(records, hit);
         self.save(reader, hit);
+        if !hit && !more && self.pace.is_close(monotonic_micros()) {
+            reader.look_afresh()?;
+        }
         lock(&self.health).source.replace_range(.., self.pace.source(self.hints.is_some()));
         Ok(more)
     }
@@ -238,6 +241,7 @@ impl Follower {
             }
             if changed {
                 reader.process()?;
+                reader.look_afresh()?;
             }
             let mut urgent = false;
             if hinted && let Some(hints) = &mut self.hints {
