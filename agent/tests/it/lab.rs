@@ -1,4 +1,4 @@
-//! What only a machine that systemd has booted can show. `tests/lab` runs these there, as root:
+//! What only a machine that systemd has booted can show. `tests/on-machine.sh` runs these there, as root:
 //!
 //! `it --ignored lab_ --test-threads 1`
 //!
@@ -83,7 +83,7 @@ impl Host for Real {
 }
 
 #[tokio::test]
-#[ignore = "needs a machine that systemd has booted; tests/lab runs it there"]
+#[ignore = "needs a machine that systemd has booted; tests/on-machine.sh runs it there"]
 async fn lab_the_real_systemd_holds_the_contract() {
     let body = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/sleep infinity\nRestart=always\nRestartSec=50ms\n";
     contract::holds(&mut Real(Service::start("warden-contract.service", body))).await;
@@ -146,7 +146,7 @@ async fn settled(talker: &Talker, tail: &Tail) {
 }
 
 #[tokio::test]
-#[ignore = "needs a machine that systemd has booted; tests/lab runs it there"]
+#[ignore = "needs a machine that systemd has booted; tests/on-machine.sh runs it there"]
 async fn lab_lines_of_the_unit_are_hits_and_nobody_else_s() {
     let talker = Talker::start("talker", "");
     let forger = Talker::start("forger", "");
@@ -170,7 +170,7 @@ async fn lab_lines_of_the_unit_are_hits_and_nobody_else_s() {
 }
 
 #[tokio::test]
-#[ignore = "needs a machine that systemd has booted; tests/lab runs it there"]
+#[ignore = "needs a machine that systemd has booted; tests/on-machine.sh runs it there"]
 async fn lab_a_restart_of_the_agent_misses_nothing_and_repeats_nothing() {
     let talker = Talker::start("talker", "");
     let state = tempfile::tempdir().unwrap();
@@ -205,7 +205,7 @@ async fn lab_a_restart_of_the_agent_misses_nothing_and_repeats_nothing() {
 }
 
 #[tokio::test]
-#[ignore = "needs a machine that systemd has booted; tests/lab runs it there"]
+#[ignore = "needs a machine that systemd has booted; tests/on-machine.sh runs it there"]
 async fn lab_rotation_and_a_restart_of_journald_lose_nothing() {
     let talker = Talker::start("talker", "");
     let state = tempfile::tempdir().unwrap();
@@ -228,7 +228,7 @@ async fn lab_rotation_and_a_restart_of_journald_lose_nothing() {
 }
 
 #[tokio::test]
-#[ignore = "needs a machine that systemd has booted; tests/lab runs it there"]
+#[ignore = "needs a machine that systemd has booted; tests/on-machine.sh runs it there"]
 async fn lab_floods_are_thinned_and_gaps_are_counted() {
     let talker = Talker::start("talker", "");
     let state = tempfile::tempdir().unwrap();
@@ -301,7 +301,7 @@ async fn latencies(what: &str, talker: &Talker, inputs: &mut mpsc::Receiver<(usi
 }
 
 #[tokio::test]
-#[ignore = "needs a machine that systemd has booted; tests/lab runs it there"]
+#[ignore = "needs a machine that systemd has booted; tests/on-machine.sh runs it there"]
 async fn lab_latency_by_poll_and_by_hint() {
     let talker = Talker::start("talker", "");
     let state = tempfile::tempdir().unwrap();

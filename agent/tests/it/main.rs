@@ -1,6 +1,6 @@
 //! The agent's edges against real sockets and a real bus, in one binary.
 //!
-//! What starts with `lab_` needs a machine that systemd has booted; `tests/lab` runs it there. The rest runs anywhere; the
+//! What starts with `lab_` needs a machine that systemd has booted; `tests/on-machine.sh` runs it there. The rest runs anywhere; the
 //! bus tests need `dbus-daemon` (Debian: package `dbus`) and say so when it is missing.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed; the lint's exception covers #[test] functions only")]
 
