@@ -71,5 +71,7 @@ fn service(unit: &str, backend: &str, address: &str, now: Moment, on_board: &OnB
         incident: view.incident.clone(),
         wants: Wants { traffic: view.traffic, restart: view.restart },
         last_probe: on_board.probes.last.as_ref().map(|(_, probed)| LastProbe { usec: probed.usec, verdict: probed.verdict }),
+        planned: None,
+        permit: None,
     }
 }

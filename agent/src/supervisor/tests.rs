@@ -167,8 +167,9 @@ impl Stage {
             balancer: "lb-1".to_owned(),
             server_status: "UP".to_owned(),
             weight: None,
+            sessions: None,
         };
-        let news = News::Directives(vec![Directive { unit: UNIT.to_owned(), traffic }]);
+        let news = News::Directives(vec![Directive { unit: UNIT.to_owned(), traffic, permit: None }]);
         self.heard.send(Heard { link: 0, news }).await.unwrap();
     }
 
@@ -282,6 +283,7 @@ fn a_server_is_out_when_every_balancer_says_so() {
         balancer: String::new(),
         server_status: String::new(),
         weight: None,
+        sessions: None,
     };
     let (out, kept) = (word(Confirmed::Out, Holder::Warden), word(Confirmed::In, Holder::Floor));
     let seen = |words: &[TrafficStatus]| together(words.iter()).map(|seen| (seen.confirmed, seen.by));

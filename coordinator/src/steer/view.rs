@@ -29,7 +29,7 @@ pub(super) fn directives(known: &Knowledge, myself: &Myself, node: &str) -> Dire
     let services = known.roster.node(node).map(|node| node.services.as_slice()).unwrap_or_default();
     let directive = |(service, id): &(usize, ServerId)| {
         let unit = services.get(*service)?.unit.clone();
-        Some(Directive { unit, traffic: traffic(known, myself, known.server(id)?) })
+        Some(Directive { unit, traffic: traffic(known, myself, known.server(id)?), permit: None })
     };
     Directives {
         v: VERSION,
@@ -65,6 +65,7 @@ pub(super) fn traffic(known: &Knowledge, myself: &Myself, server: &Server) -> Tr
         balancer: myself.balancer.clone(),
         server_status: words(server, verdict),
         weight: Some((server.weight, server.configured_weight)),
+        sessions: None,
     }
 }
 

@@ -21,6 +21,7 @@ fn both_ways<T: Serialize + DeserializeOwned>(golden: &str) -> T {
 fn a_report_is_read_and_written_as_it_always_was() {
     let report: Report = both_ways(include_str!("golden/report.json"));
     assert_eq!(report.services[0].incident.as_deref(), Some("7H2M"));
+    assert_eq!((report.services[0].planned.as_deref(), report.services[0].permit), (Some("recycle_age"), Some(12)));
 }
 
 #[test]
@@ -35,6 +36,15 @@ fn an_older_agents_report_lacks_what_was_added_since() {
 fn directives_are_read_and_written_as_they_always_were() {
     let directives: Directives = both_ways(include_str!("golden/directives.json"));
     assert_eq!(directives.services[0].traffic.weight, Some((0, 100)));
+    assert_eq!(directives.services[0].traffic.sessions, Some(3));
+    assert_eq!(directives.services[0].permit.as_ref().map(|permit| permit.id), Some(12));
+}
+
+#[test]
+fn an_older_coordinators_answer_lacks_what_was_added_since() {
+    let bare = r#"{"v":1,"revision":4,"heartbeat_ms":1000,"services":[{"unit":"u.service","traffic":{"wanted":"keep","confirmed":"in","by":"haproxy"}}]}"#;
+    let directives: Directives = serde_json::from_str(bare).unwrap();
+    assert_eq!((directives.services[0].traffic.sessions, &directives.services[0].permit), (None, &None));
 }
 
 #[test]

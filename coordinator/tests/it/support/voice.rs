@@ -41,6 +41,8 @@ impl Voice {
                 incident: fatal.then(|| "7H2M".to_owned()),
                 wants: Wants { traffic, restart: RestartWish::No },
                 last_probe: None,
+                planned: None,
+                permit: None,
             }],
         }
     }

@@ -60,6 +60,12 @@ pub struct ServiceReport {
     /// The last probe's outcome.
     #[serde(default)]
     pub last_probe: Option<LastProbe>,
+    /// What it would do by plan as soon as it has a permit for it: `recycle_age`, `recycle_memory`.
+    #[serde(default)]
+    pub planned: Option<String>,
+    /// The permit that it has and uses, by its number.
+    #[serde(default)]
+    pub permit: Option<u64>,
 }
 
 /// What an agent asks for.
@@ -100,6 +106,22 @@ pub struct Directive {
     pub unit: String,
     /// Its traffic.
     pub traffic: TrafficStatus,
+    /// Leave to be out for what was planned, once it is granted.
+    #[serde(default)]
+    pub permit: Option<Permit>,
+}
+
+/// Leave to be out of rotation for a while.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Permit {
+    /// The coordinator's number for it.
+    pub id: u64,
+    /// What it was granted for: [`ServiceReport::planned`].
+    pub action: String,
+    /// It is void when it has not been used within this time, in milliseconds.
+    pub start_by_ms: u64,
+    /// It is void after this time, in milliseconds, used or not.
+    pub expires_in_ms: u64,
 }
 
 /// A server's traffic as the coordinator wants it and as HAProxy confirms it.
@@ -120,4 +142,7 @@ pub struct TrafficStatus {
     /// Effective and configured weight.
     #[serde(default)]
     pub weight: Option<(u32, u32)>,
+    /// Requests that HAProxy still has with the server, where that was read.
+    #[serde(default)]
+    pub sessions: Option<u64>,
 }

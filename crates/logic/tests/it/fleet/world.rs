@@ -83,6 +83,8 @@ pub(crate) fn service(at: usize, traffic: Traffic, fatal: bool) -> ServiceReport
         incident: None,
         wants: Wants { traffic, restart: RestartWish::No },
         last_probe: None,
+        planned: None,
+        permit: None,
     }
 }
 
