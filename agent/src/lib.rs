@@ -6,11 +6,13 @@
 //! In reading order: [`run`], the program from arguments to exit code; [`supervisor`], the one task that owns all
 //! machines; what feeds it: [`systemd`], [`journal`], [`probe`]; what it tells: [`report`] (the coordinators),
 //! [`control`] (people on this node), [`metrics`] (Prometheus). [`config`] reads what is configured, [`args`] the command
-//! line. [`ctl`] is the other program of this crate, `agentctl`; it shares nothing with the agent but the protocol.
+//! line, [`child`] runs programs of others. [`ctl`] is the other program of this crate, `agentctl`; it shares nothing with the agent
+//! but the protocol.
 //!
 //! Invariants: only [`systemd`] knows zbus; only [`journal`] has `unsafe` code; only [`supervisor`] calls a machine.
 
 pub mod args;
+pub mod child;
 pub mod config;
 pub mod control;
 pub mod ctl;
