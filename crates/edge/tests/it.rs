@@ -81,6 +81,105 @@ fn what_is_not_toml_is_told_for_every_file() {
     assert!(faults.contains("a.toml:1:5: not TOML") && faults.contains("b.toml:1:5: not TOML"), "{faults}");
 }
 
+/// Names of the files in force and of the masks.
+fn in_force(directories: &[&PathBuf]) -> (Vec<String>, Vec<String>) {
+    let tree = Tree::load(&Directories(directories.iter().map(|path| (*path).clone()).collect())).unwrap();
+    let names = |paths: &[PathBuf]| paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    (names(tree.files()), names(tree.masks()))
+}
+
+#[test]
+fn a_file_is_switched_off_by_an_empty_one_or_a_link_to_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let (vendor, admin) = (folder.path().join("usr"), folder.path().join("etc"));
+    for directory in [&vendor, &admin] {
+        std::fs::create_dir(directory).unwrap();
+    }
+    for name in ["10-a.toml", "20-b.toml", "30-c.toml"] {
+        std::fs::write(vendor.join(name), "[house]\ncolour = \"red\"\n").unwrap();
+    }
+    assert_eq!(in_force(&[&vendor, &admin]).0, ["10-a.toml", "20-b.toml", "30-c.toml"]);
+    std::os::unix::fs::symlink("/dev/null", admin.join("10-a.toml")).unwrap();
+    std::fs::write(admin.join("20-b.toml"), "").unwrap();
+    assert_eq!(in_force(&[&vendor, &admin]), (vec!["30-c.toml".to_owned()], vec!["10-a.toml".to_owned(), "20-b.toml".to_owned()]));
+    assert_eq!(in_force(&[&admin, &vendor]).0.len(), 3, "a weaker directory masks nothing");
+    std::fs::remove_file(admin.join("10-a.toml")).unwrap();
+    assert_eq!(in_force(&[&vendor, &admin]).0, ["10-a.toml", "30-c.toml"]);
+}
+
+#[test]
+fn only_whole_plain_files_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_owned();
+    for left_behind in [".50-a.toml", "50-a.toml~", "50-a.toml.dpkg-dist", ".50-a.toml.swp"] {
+        std::fs::write(path.join(left_behind), "x = = 1").unwrap();
+    }
+    assert_eq!(in_force(&[&path]).0, Vec::<String>::new());
+    let told = |text: &str| {
+        let faults = Tree::load(&Directories(vec![path.clone()])).unwrap_err().to_string();
+        assert!(faults.contains(text), "{faults}");
+    };
+    let file = path.join("50-a.toml");
+    nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    told("50-a.toml: cannot be read: it is no file; remove it");
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, vec![b'#'; 256 * 1024 + 1]).unwrap();
+    told("50-a.toml: has 262145 bytes, and no configuration is longer than 262144");
+    std::fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("/nowhere/at/all", &file).unwrap();
+    told("50-a.toml: cannot be read: No such file");
+}
+
+#[test]
+fn quantities_are_read_or_refused_with_their_form() {
+    let tree = Tree::parse(
+        "a.toml",
+        "most = \"1.5G\"\nleast = 120\nodd = \"12 apples\"\nworse = true\n\
+         status = [200, \"300-399\"]\none = \"404\"\nnone = []\nfar = [99, \"200-600\"]\nword = \"ok\"\n",
+    )
+    .unwrap();
+    let root = tree.root();
+    assert_eq!(root.size("most").unwrap().value, 3 << 29);
+    assert!([root.size("least"), root.size("odd"), root.size("worse"), root.size("absent")].iter().all(Option::is_none));
+    assert_eq!(root.ranges("status", 100..=599).unwrap().value, [200..=200, 300..=399]);
+    assert_eq!(root.ranges("one", 100..=599).unwrap().value, [404..=404]);
+    assert!(["none", "far", "word", "absent"].iter().all(|key| root.ranges(key, 100..=599).is_none()));
+    root.finish();
+    let faults = tree.finish(()).unwrap_err().to_string();
+    let expected = "a.toml:2:9: `least` is 120 without a unit; write \"120M\" if megabytes are meant\n\
+         a.toml:3:7: `odd` must be a size in quotes, as in \"120M\", \"512K\" or \"1.5G\", and is \"12 apples\"\n\
+         a.toml:4:9: `worse` must be a size in quotes, as in \"120M\", \"512K\" or \"1.5G\", and is true or false\n\
+         a.toml:7:8: `none` is an empty list; leave it out or name at least one number\n\
+         a.toml:8:8: `far` must be from 100 to 599, and is 99\n\
+         a.toml:8:12: `far` must be from 100 to 599, and is 200-600\n\
+         a.toml:9:8: `word` must be whole numbers or ranges, as in 100 or \"100-599\", and is text";
+    assert_eq!(faults, expected);
+}
+
+#[test]
+fn what_a_reader_knows_is_told_by_the_reader() {
+    let tree = Tree::parse("a.toml", "[[pet]]\n[pet.toy.ball]\nrolls = true\n[pet.toy.rope]\n").unwrap();
+    let root = tree.root();
+    root.text("name");
+    for pet in root.tables("pet") {
+        pet.integer("age", 0..=30);
+        for (_, toy) in pet.named_tables("toy") {
+            toy.boolean("rolls");
+        }
+    }
+    assert_eq!(tree.known().into_iter().collect::<Vec<_>>(), ["name", "pet.age", "pet.toy.*.rolls"]);
+}
+
+#[test]
+fn foreign_keys_are_shown_not_obeyed() {
+    let text = format!("\"\\u001b[2Jboo\" = 1\n{} = 2\n", "k".repeat(200));
+    let tree = Tree::parse("a.toml", text).unwrap();
+    tree.root().finish();
+    let faults = tree.finish(()).unwrap_err().to_string();
+    assert!(faults.contains("a.toml:1:1: unknown key `\\u{1b}[2Jboo`"), "{faults}");
+    assert!(faults.contains(&format!("unknown key `{}…`", "k".repeat(60))), "{faults}");
+}
+
 fn socket() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("s.sock");

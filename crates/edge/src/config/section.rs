@@ -1,8 +1,10 @@
 //! One table of the configuration, taken apart key by key.
 
 use super::fault::Place;
+use super::quantity;
 use super::tree::{Node, Tree, Value};
 use std::cell::RefCell;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 /// One table. Its typed getters return what stands there; a wrong type is noted as a fault and returned as nothing.
@@ -11,6 +13,8 @@ pub struct Section<'t> {
     node: &'t Node,
     /// As a person writes it: `[haproxy]`, `[[service]]`, `[service.probe.ping]`; empty for the whole file.
     name: String,
+    /// As a reader knows it: `service.probe.*`.
+    path: String,
     known: RefCell<Vec<&'static str>>,
 }
 
@@ -27,8 +31,8 @@ pub struct Found<T> {
 pub type TextMap = Vec<(Found<String>, Found<String>)>;
 
 impl<'t> Section<'t> {
-    pub(super) fn new(tree: &'t Tree, node: &'t Node, name: String) -> Self {
-        Self { tree, node, name, known: RefCell::new(Vec::new()) }
+    pub(super) fn new(tree: &'t Tree, node: &'t Node, name: String, path: String) -> Self {
+        Self { tree, node, name, path, known: RefCell::new(Vec::new()) }
     }
 
     /// Where the table begins.
@@ -54,7 +58,7 @@ impl<'t> Section<'t> {
     }
 
     /// A whole number within `range`.
-    pub fn integer(&self, key: &'static str, range: std::ops::RangeInclusive<i64>) -> Option<Found<i64>> {
+    pub fn integer(&self, key: &'static str, range: RangeInclusive<i64>) -> Option<Found<i64>> {
         let found = self.take(key, "a whole number", |value| if let Value::Integer(number) = value { Some(*number) } else { None })?;
         if range.contains(&found.value) {
             return Some(found);
@@ -87,13 +91,63 @@ impl<'t> Section<'t> {
                 return None;
             }
         };
-        match jiff::fmt::friendly::SpanParser::new().parse_unsigned_duration(text) {
-            Ok(value) => Some(Found { value, place: node.place.clone() }),
-            Err(_) => {
+        match quantity::duration(text) {
+            Some(value) => Some(Found { value, place: node.place.clone() }),
+            None => {
                 self.fault(place.max(node.place.clone()), format!("`{key}` must be {FORM}, and is {text:?}"));
                 None
             }
         }
+    }
+
+    /// An amount of memory or disk, in bytes: `"120M"`, `"1.5G"`; K, M and G are powers of 1024.
+    pub fn size(&self, key: &'static str) -> Option<Found<u64>> {
+        const FORM: &str = "a size in quotes, as in \"120M\", \"512K\" or \"1.5G\"";
+        let (_, node) = self.entry(key)?;
+        let place = node.place.clone();
+        let told = match &node.value {
+            Value::Text(text) => match quantity::bytes(text) {
+                Some(value) => return Some(Found { value, place }),
+                None => format!("`{key}` must be {FORM}, and is {text:?}"),
+            },
+            Value::Integer(number) => format!("`{key}` is {number} without a unit; write \"{number}M\" if megabytes are meant"),
+            other @ (Value::Float(_) | Value::Boolean(_) | Value::Datetime | Value::Array(_) | Value::Table(_)) => {
+                format!("`{key}` must be {FORM}, and is {}", other.kind())
+            }
+        };
+        self.fault(place, told);
+        None
+    }
+
+    /// Whole numbers and ranges of them within `bounds`: `200`, `[200, 204]`, `"500-599"`, `[200, "300-399"]`. Never empty.
+    pub fn ranges(&self, key: &'static str, bounds: RangeInclusive<i64>) -> Option<Found<Vec<RangeInclusive<i64>>>> {
+        let (_, node) = self.entry(key)?;
+        let items = if let Value::Array(items) = &node.value { items.as_slice() } else { std::slice::from_ref(node) };
+        let mut ranges = Vec::new();
+        for item in items {
+            let range = match &item.value {
+                Value::Integer(number) => Some(*number..=*number),
+                Value::Text(text) => quantity::range(text),
+                Value::Float(_) | Value::Boolean(_) | Value::Datetime | Value::Array(_) | Value::Table(_) => None,
+            };
+            match range {
+                Some(range) if bounds.contains(range.start()) && bounds.contains(range.end()) => ranges.push(range),
+                Some(range) => {
+                    let is =
+                        if range.start() == range.end() { range.start().to_string() } else { format!("{}-{}", range.start(), range.end()) };
+                    self.fault(item.place.clone(), format!("`{key}` must be from {} to {}, and is {is}", bounds.start(), bounds.end()));
+                }
+                None => {
+                    let text =
+                        format!("`{key}` must be whole numbers or ranges, as in {low} or \"{low}-{}\"", bounds.end(), low = bounds.start());
+                    self.fault(item.place.clone(), format!("{text}, and is {}", item.value.kind()));
+                }
+            }
+        }
+        if items.is_empty() {
+            self.fault(node.place.clone(), format!("`{key}` is an empty list; leave it out or name at least one number"));
+        }
+        (!ranges.is_empty()).then(|| Found { value: ranges, place: node.place.clone() })
     }
 
     /// A list of whole numbers, or one of them without brackets.
@@ -126,9 +180,9 @@ impl<'t> Section<'t> {
 
     /// A table: `[name]`.
     pub fn table(&self, key: &'static str) -> Option<Section<'t>> {
-        let (_, node) = self.entry(key)?;
+        let (_, node) = self.table_entry(key)?;
         if matches!(node.value, Value::Table(_)) {
-            return Some(Section::new(self.tree, node, self.child(key)));
+            return Some(Section::new(self.tree, node, self.child(key), self.below(key)));
         }
         self.fault(node.place.clone(), format!("`{key}` must be a table, as in {}, and is {}", self.child(key), node.value.kind()));
         None
@@ -141,10 +195,13 @@ impl<'t> Section<'t> {
         let mut tables = Vec::new();
         for (name, (place, node)) in entries {
             if matches!(node.value, Value::Table(_)) {
-                let section = Section::new(self.tree, node, parent.child(name));
+                let section = Section::new(self.tree, node, parent.child(name), parent.below("*"));
                 tables.push((Found { value: name.clone(), place: place.clone() }, section));
             } else {
-                self.fault(place.clone(), format!("`{name}` must be a table, as in {}, and is {}", parent.child(name), node.value.kind()));
+                self.fault(
+                    place.clone(),
+                    format!("`{}` must be a table, as in {}, and is {}", shown(name), parent.child(name), node.value.kind()),
+                );
             }
         }
         tables
@@ -163,7 +220,10 @@ impl<'t> Section<'t> {
                 let name = Found { value: name.clone(), place: place.clone() };
                 pairs.push((name, Found { value: text.clone(), place: node.place.clone() }));
             } else {
-                self.fault(node.place.clone(), format!("`{name}` in `{key}` must be text in quotes, and is {}", node.value.kind()));
+                self.fault(
+                    node.place.clone(),
+                    format!("`{}` in `{key}` must be text in quotes, and is {}", shown(name), node.value.kind()),
+                );
             }
         }
         Some(Found { value: pairs, place: node.place.clone() })
@@ -171,19 +231,28 @@ impl<'t> Section<'t> {
 
     /// A list of tables: `[[key]]`.
     pub fn tables(&self, key: &'static str) -> Vec<Section<'t>> {
-        let Some((_, node)) = self.entry(key) else { return Vec::new() };
+        let Some((_, node)) = self.table_entry(key) else { return Vec::new() };
         if let Value::Array(items) = &node.value
             && items.iter().all(|item| matches!(item.value, Value::Table(_)))
         {
-            return items.iter().map(|item| Section::new(self.tree, item, format!("[{}]", self.child(key)))).collect();
+            let section = |item| Section::new(self.tree, item, format!("[{}]", self.child(key)), self.below(key));
+            return items.iter().map(section).collect();
         }
         self.fault(node.place.clone(), format!("`{key}` must be written as [{}], and is {}", self.child(key), node.value.kind()));
         Vec::new()
     }
 
     /// True when the key stands there at all, whatever its type.
-    pub fn has(&self, key: &'static str) -> bool {
-        self.entry(key).is_some()
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        if let Value::Table(entries) = &self.node.value { entries.contains_key(key) } else { false }
+    }
+
+    /// Where the key stands, or else where the table begins.
+    #[must_use]
+    pub fn place_of(&self, key: &str) -> Place {
+        let Value::Table(entries) = &self.node.value else { return self.place() };
+        entries.get(key).map_or_else(|| self.place(), |(place, _)| place.clone())
     }
 
     /// Notes a fault.
@@ -194,9 +263,7 @@ impl<'t> Section<'t> {
     /// Notes that a key is missing that has no default.
     pub fn missing(&self, key: &str, remedy: &str) {
         // A key that stands there with a wrong type has its own fault already.
-        if let Value::Table(entries) = &self.node.value
-            && !entries.contains_key(key)
-        {
+        if !self.has(key) {
             self.fault(self.place(), format!("{}`{key}` is missing; {remedy}", self.inside()));
         }
     }
@@ -219,13 +286,22 @@ impl<'t> Section<'t> {
                 Some((_, known)) => format!("; did you mean `{known}`?"),
                 None => format!("; known are {}", known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")),
             };
-            self.fault(place.clone(), format!("unknown key `{key}`{section}{hint}"));
+            self.fault(place.clone(), format!("unknown key `{}`{section}{hint}", shown(key)));
         }
     }
 
     fn entry(&self, key: &'static str) -> Option<(Place, &'t Node)> {
+        self.look(key, false)
+    }
+
+    fn table_entry(&self, key: &'static str) -> Option<(Place, &'t Node)> {
+        self.look(key, true)
+    }
+
+    fn look(&self, key: &'static str, table: bool) -> Option<(Place, &'t Node)> {
         if !self.known.borrow().contains(&key) {
             self.known.borrow_mut().push(key);
+            self.tree.asked.borrow_mut().insert(self.below(key), table);
         }
         let Value::Table(entries) = &self.node.value else { return None };
         entries.get(key).map(|(place, node)| (place.clone(), node))
@@ -240,7 +316,12 @@ impl<'t> Section<'t> {
         value.map(|value| Found { value, place: node.place.clone() })
     }
 
+    fn below(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
     fn child(&self, key: &str) -> String {
+        let key = shown(key);
         match self.name.trim_start_matches('[').trim_end_matches(']') {
             "" => format!("[{key}]"),
             parent => format!("[{parent}.{key}]"),
@@ -250,6 +331,16 @@ impl<'t> Section<'t> {
     fn inside(&self) -> String {
         if self.name.is_empty() { String::new() } else { format!("in {}: ", self.name) }
     }
+}
+
+/// A key as it may be printed: whoever writes a configuration can put anything between its quotes.
+fn shown(key: &str) -> String {
+    const MOST: usize = 60;
+    let mut shown: String = key.chars().take(MOST).flat_map(char::escape_debug).collect();
+    if key.chars().nth(MOST).is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 impl<T> Found<T> {

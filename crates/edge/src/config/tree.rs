@@ -2,9 +2,9 @@
 
 use super::fault::{Fault, Faults, Place};
 use super::section::Section;
-use super::source::Directories;
+use super::source::{Directories, Sources};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -14,8 +14,11 @@ use toml::de::{DeTable, DeValue};
 #[derive(Debug)]
 pub struct Tree {
     files: Vec<PathBuf>,
+    masks: Vec<PathBuf>,
     pub(super) root: Node,
     pub(super) faults: RefCell<Vec<Fault>>,
+    /// What was asked for, by its path, and whether it is a table with keys of its own.
+    pub(super) asked: RefCell<BTreeMap<String, bool>>,
 }
 
 /// A value and its place.
@@ -67,16 +70,16 @@ impl Tree {
     /// # Errors
     /// When it is not TOML.
     pub fn parse(name: impl Into<PathBuf>, text: impl Into<String>) -> Result<Self, Faults> {
-        Self::merge(vec![(name.into(), text.into())])
+        Self::merge(Sources { texts: vec![(name.into(), text.into())], masks: Vec::new() })
     }
 
-    fn merge(sources: Vec<(PathBuf, String)>) -> Result<Self, Faults> {
+    fn merge(sources: Sources) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let mut root = BTreeMap::new();
         let mut files = Vec::new();
-        for (path, text) in sources {
+        for (path, text) in sources.texts {
             let (table, errors) = DeTable::parse_recoverable(&text);
-            let convert = Convert { path: &path, text: &text };
+            let convert = Convert::new(&path, &text);
             faults.extend(errors.iter().map(|error| Fault {
                 place: error.span().map_or_else(|| Place::file(&path), |span| convert.place(span)),
                 text: format!("not TOML: {}", error.message().replace('\n', ", ")),
@@ -90,7 +93,13 @@ impl Tree {
             return Err(Faults(faults));
         }
         let place = Place::file(files.last().cloned().unwrap_or_default());
-        Ok(Self { files, root: Node { place, value: Value::Table(root) }, faults: RefCell::new(Vec::new()) })
+        Ok(Self {
+            files,
+            masks: sources.masks,
+            root: Node { place, value: Value::Table(root) },
+            faults: RefCell::default(),
+            asked: RefCell::default(),
+        })
     }
 
     /// The files that it was made of, in the order of application.
@@ -99,10 +108,23 @@ impl Tree {
         &self.files
     }
 
+    /// The files that are there only to switch off others of their name.
+    #[must_use]
+    pub fn masks(&self) -> &[PathBuf] {
+        &self.masks
+    }
+
     /// The whole of it.
     #[must_use]
     pub fn root(&self) -> Section<'_> {
-        Section::new(self, &self.root, String::new())
+        Section::new(self, &self.root, String::new(), String::new())
+    }
+
+    /// Every key that was asked for so far and is no table, as `service.probe.*.every`: `*` stands for a free name. A reader
+    /// asks for all that it knows in every table that is there, so this is what it knows of the tables that are there.
+    #[must_use]
+    pub fn known(&self) -> BTreeSet<String> {
+        self.asked.borrow().iter().filter(|(_, table)| !**table).map(|(path, _)| path.clone()).collect()
     }
 
     /// Notes a fault that is found outside of any section.
@@ -150,17 +172,21 @@ fn all_tables(nodes: &[Node]) -> bool {
 struct Convert<'s> {
     path: &'s Path,
     text: &'s str,
+    /// Where each line begins.
+    lines: Vec<usize>,
 }
 
-impl Convert<'_> {
+impl<'s> Convert<'s> {
+    fn new(path: &'s Path, text: &'s str) -> Self {
+        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { path, text, lines }
+    }
+
     fn place(&self, span: Range<usize>) -> Place {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Place {
-            file: self.path.to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
-        }
+        let line = self.lines.partition_point(|begin| *begin <= span.start);
+        let begin = self.lines.get(line.saturating_sub(1)).copied().unwrap_or_default();
+        let before = self.text.get(begin..span.start).unwrap_or_default();
+        Place { file: self.path.to_owned(), line, column: before.chars().count() + 1 }
     }
 
     fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
