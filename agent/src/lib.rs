@@ -17,6 +17,7 @@ pub mod config;
 pub mod control;
 pub mod ctl;
 pub mod feed;
+pub mod hook;
 pub mod journal;
 pub mod metrics;
 pub mod printable;

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use warden_protocol::v1::error::ErrorBody;
+use warden_protocol::v1::incident::{Incident, Incidents};
 use warden_protocol::v1::report::{Directives, Report};
 
 /// Reads the file, writes it again and compares; then reads it with a field that nobody knows.
@@ -51,4 +52,12 @@ fn an_older_coordinators_answer_lacks_what_was_added_since() {
 fn an_error_is_read_and_written_as_it_always_was() {
     let error: ErrorBody = both_ways(include_str!("golden/error.json"));
     assert_eq!(error.code.status(), 409);
+}
+
+#[test]
+fn incidents_are_read_and_written_as_they_always_were() {
+    let one: Incident = both_ways(include_str!("golden/incident.json"));
+    assert_eq!((one.timeline.len(), one.evidence[1].text.as_deref()), (3, None));
+    let all: Incidents = both_ways(include_str!("golden/incidents.json"));
+    assert_eq!((all.incidents[0].id.as_str(), all.lost), (one.id.as_str(), 2));
 }

@@ -3,6 +3,7 @@
 pub mod control;
 pub mod error;
 pub mod fleet;
+pub mod incident;
 pub mod report;
 
 /// The value of every message's field `v`.
