@@ -3,7 +3,10 @@
 use super::Fitness;
 use super::style::{BAD, BOLD, CARE, DIM, GOOD, abbreviated, ago, bytes, of_state, paint, sentence, short, span, sparkline};
 use std::fmt::Write;
-use warden_protocol::v1::control::{AgentStatus, CoordinatorLink, LastRestart, LogStatus, ProbeStatus, Restarts, ServiceStatus};
+use warden_protocol::v1::control::{
+    AgentStatus, CoordinatorLink, DependencyStatus, Gate, GateStatus, LastRestart, LogStatus, Mark, MarkKind, MemoryStatus, Mode,
+    ProbeStatus, Process, RecycleStatus, Restarts, ServiceStatus, Tally,
+};
 use warden_protocol::v1::report::TrafficStatus;
 use warden_protocol::vocab::{Confirmed, Evidence, Holder, ServiceState, Traffic, Verdict};
 
@@ -11,6 +14,8 @@ use warden_protocol::vocab::{Confirmed, Evidence, Holder, ServiceState, Traffic,
 const LABEL: usize = 13;
 /// Where the node stands in a service's first line.
 const NODE: usize = 48;
+/// Below a whole point of penalty a loss of `serving` is long ago, or the first.
+const FLAPPING: u32 = 1000;
 
 /// Whether everything that the agent supervises is fit to serve.
 #[must_use]
@@ -85,29 +90,107 @@ fn draw_service(page: &mut Page, service: &ServiceStatus, node: &str) {
     });
     let incident = service.incident.as_ref().map_or(String::new(), |id| format!("  incident {}", sentence(id)));
     page.line("why", &format!("{}{evidence}{incident}", sentence(&service.reason.text)));
+    if service.mode == Mode::Shadow {
+        page.line("mode", &paint(CARE, "shadow: it is judged, but neither restarted nor taken out"));
+    }
+    if let Some(mark) = &service.mark {
+        page.line("mark", &paint(CARE, marked(mark)));
+    }
     match (service.warmup, &service.next) {
         // While it warms up, the end of that is what comes next.
         (Some(warmup), _) => page.line("warm-up", &format!("{} of {} left", span(warmup.left_ms), span(warmup.length_ms))),
         (None, Some(next)) => page.line("next", &format!("{} in {}", sentence(&next.what), span(next.in_ms))),
         (None, None) => {}
     }
+    if let Some(gate) = shut(service) {
+        page.line("waits for", &format!("{}: {}  {}", sentence(&gate.name), sentence(&gate.text), paint(DIM, "agentctl explain")));
+    }
     match &service.process {
         Some(process) => {
             let invocation = abbreviated(&process.invocation);
-            let text = format!("{}, invocation {invocation}, age {}", process.pid, span(process.age_ms));
+            let text = format!("{}, invocation {invocation}, {}", process.pid, age(process, service.recycle.as_ref()));
             page.line("process", &format!("{text}  {}", paint(DIM, sentence(&service.unit_state))));
-            if let Some(memory) = process.memory_bytes {
-                page.line("memory", &bytes(memory));
-            }
         }
         None => page.line("process", &format!("none  {}", paint(DIM, sentence(&service.unit_state)))),
     }
-    page.line("probe", &probe(&service.probe));
+    if let Some(memory) = &service.memory {
+        page.line("memory", &held(memory));
+    }
+    if let Some(what) = service.recycle.as_ref().and_then(|recycle| recycle.waits_for.as_ref()) {
+        page.line("recycling", &format!("waits for {}", sentence(what)));
+    }
+    for (index, asked) in service.probes.iter().enumerate() {
+        page.line(if index == 0 { "probe" } else { "" }, &probe(asked));
+    }
+    for (index, dependency) in service.depends.iter().enumerate() {
+        page.line(if index == 0 { "depends on" } else { "" }, &depends(dependency));
+    }
+    if service.penalty >= FLAPPING {
+        let needed = service.probes.iter().map(|probe| probe.tally.needed_good).max().unwrap_or(0);
+        let text = format!(
+            "it keeps failing: {needed} good probes in a row are wanted before it serves again (penalty {})",
+            tenths(service.penalty)
+        );
+        page.line("flapping", &paint(CARE, text));
+    }
     if let Some(log) = &service.log {
         page.line("log", &log_line(log));
     }
     page.line("restarts", &restarts(&service.restarts));
     page.line("traffic", &traffic(service));
+}
+
+/// The gate that holds it, where one does.
+pub(super) fn shut(service: &ServiceStatus) -> Option<&Gate> {
+    service.gates.iter().find(|gate| gate.status == GateStatus::Shut)
+}
+
+/// `drained by anna for 3 min 2 s, ends in 27 min: kernel upgrade`
+pub(super) fn marked(mark: &Mark) -> String {
+    let what = match mark.kind {
+        MarkKind::Drain => "drained",
+        MarkKind::Maintenance => "in maintenance",
+    };
+    let ends = mark.ends_in_ms.map_or_else(|| "until somebody ends it".to_owned(), |ms| format!("ends in {}", span(ms)));
+    let why = if mark.reason.is_empty() { String::new() } else { format!(": {}", sentence(&mark.reason)) };
+    format!("{what} by {} for {}, {ends}{why}", sentence(&mark.by), span(mark.since_ms))
+}
+
+/// `age 12 min 36 s of 18 min`
+pub(super) fn age(process: &Process, recycle: Option<&RecycleStatus>) -> String {
+    let most = recycle.and_then(|recycle| recycle.at_age_ms);
+    let of = most.map_or(String::new(), |most| format!(" of {}", span(most)));
+    let due = match recycle.and_then(|recycle| recycle.in_ms) {
+        Some(0) => ", due to be recycled".to_owned(),
+        Some(ms) => format!(", recycled in {}", span(ms)),
+        None => String::new(),
+    };
+    format!("age {}{of}{due}", span(process.age_ms))
+}
+
+/// `14.2 MB of 120 MB`
+pub(super) fn held(memory: &MemoryStatus) -> String {
+    match memory.recycle_above {
+        Some(most) if memory.bytes > most => paint(CARE, format!("{} of {}, due to be recycled", bytes(memory.bytes), bytes(most))),
+        Some(most) => format!("{} of {}", bytes(memory.bytes), bytes(most)),
+        None => bytes(memory.bytes),
+    }
+}
+
+fn depends(dependency: &DependencyStatus) -> String {
+    let DependencyStatus { probe, up, text } = dependency;
+    let state = match up {
+        Some(true) => paint(GOOD, "up"),
+        Some(false) => paint(BAD, "down"),
+        None => paint(DIM, "not known yet"),
+    };
+    let last = probe.last.as_ref().map_or(String::new(), |last| format!(" in {}, {}", short(last.usec), ago(last.ago_ms)));
+    format!("{} {state}: {}{last}   {}", sentence(&probe.name), sentence(text), paint(DIM, sentence(&probe.target)))
+}
+
+/// Thousandths with one digit: `2.4`.
+fn tenths(milli: u32) -> String {
+    format!("{:.1}", f64::from(milli) / 1000.0)
 }
 
 fn probe(probe: &ProbeStatus) -> String {
@@ -123,7 +206,23 @@ fn probe(probe: &ProbeStatus) -> String {
         busy => format!("{} good, {} bad, {busy} busy", probe.good, probe.bad),
     };
     let answer = paint(style, sentence(&last.text));
-    format!("{name} {answer} in {}, {}   {}   {counts}", short(last.usec), ago(last.ago_ms), sparkline(&probe.recent_usec))
+    format!(
+        "{name} {answer} in {}, {}   {}   {counts}{}",
+        short(last.usec),
+        ago(last.ago_ms),
+        sparkline(&probe.recent_usec),
+        towards(probe)
+    )
+}
+
+/// How far its last answers are from a verdict, while they are: `, 1 of 3 bad`.
+fn towards(probe: &ProbeStatus) -> String {
+    let Tally { bad, failures, of, .. } = probe.tally;
+    match bad {
+        0 => String::new(),
+        _ if of > failures => paint(CARE, format!(", {bad} of the last {of} bad, {failures} are too many")),
+        _ => paint(CARE, format!(", {bad} bad in a row, {failures} are too many")),
+    }
 }
 
 fn log_line(log: &LogStatus) -> String {
@@ -140,8 +239,17 @@ fn log_line(log: &LogStatus) -> String {
 }
 
 fn restarts(restarts: &Restarts) -> String {
+    let planned = restarts.planned;
     let Some(LastRestart { ago_ms, cause, incident, result }) = &restarts.last else {
-        return "none since the agent began".to_owned();
+        return if planned == 0 {
+            "none since the agent began".to_owned()
+        } else {
+            format!("{planned} since the agent began, all planned")
+        };
+    };
+    let planned = match planned {
+        0 => String::new(),
+        planned => format!(", {planned} more as planned"),
     };
     let window = format!("{} of {} in the window", restarts.in_window, restarts.limit);
     let full = restarts.in_window >= restarts.limit;
@@ -152,7 +260,7 @@ fn restarts(restarts: &Restarts) -> String {
         Some(other) => paint(BAD, sentence(other)),
     };
     let last = format!("last {}, {ended} (incident {}: {})", ago(*ago_ms), sentence(incident), sentence(&cause.text));
-    format!("{} since the agent began, {window}; {last}", restarts.total)
+    format!("{} since the agent began{planned}, {window}; {last}", restarts.total)
 }
 
 fn traffic(service: &ServiceStatus) -> String {

@@ -7,7 +7,8 @@ use warden_logic::reason::Reason;
 use warden_logic::service::input::UnitSeen;
 use warden_protocol::v1;
 use warden_protocol::v1::control::{
-    AgentStatus, CoordinatorLink, LastRestart, LogStatus, Next, ProbeAnswer, ProbeStatus, Process, Restarts, ServiceStatus, Warmup,
+    AgentStatus, CoordinatorLink, LastRestart, LogStatus, MemoryStatus, Mode, Next, ProbeAnswer, ProbeStatus, Process, Restarts,
+    ServiceStatus, Tally, Warmup,
 };
 use warden_protocol::v1::report::Wants;
 
@@ -53,12 +54,15 @@ pub fn reason(reason: &Reason) -> v1::Reason {
 fn one(service: &Service, now: Moment, on_board: &OnBoard, unit: Option<&(UnitSeen, Option<u64>)>, extras: &Extras) -> ServiceStatus {
     let view = &on_board.view;
     let unit_state = unit.map_or_else(|| "not seen yet".to_owned(), |(seen, _)| format!("{} ({})", seen.active.as_str(), seen.sub));
-    let process = view.instance.zip(unit).filter(|(_, (seen, _))| seen.main_pid > 0).map(|((invocation, started), (seen, memory))| {
-        Process { pid: seen.main_pid, invocation: invocation.to_string(), age_ms: now.since(started).as_millis(), memory_bytes: *memory }
+    let process = view.instance.zip(unit).filter(|(_, (seen, _))| seen.main_pid > 0).map(|((invocation, started), (seen, _))| Process {
+        pid: seen.main_pid,
+        invocation: invocation.to_string(),
+        age_ms: now.since(started).as_millis(),
     });
     ServiceStatus {
         unit: service.unit.clone(),
         backend: service.backend.clone(),
+        mode: Mode::Supervise,
         state: view.state,
         since_ms: now.since(view.since).as_millis(),
         reason: reason(&view.reason),
@@ -69,7 +73,13 @@ fn one(service: &Service, now: Moment, on_board: &OnBoard, unit: Option<&(UnitSe
         process,
         warmup: view.warmup.map(|warmup| Warmup { length_ms: warmup.length.as_millis(), left_ms: warmup.until.since(now).as_millis() }),
         next: view.next.map(|next| Next { in_ms: next.at.since(now).as_millis(), what: next.what.to_owned() }),
-        probe: probe(service, now, &on_board.probes),
+        probes: vec![probe(service, now, &on_board.probes)],
+        depends: Vec::new(),
+        memory: unit.and_then(|(_, memory)| *memory).map(|bytes| MemoryStatus { bytes, recycle_above: None }),
+        recycle: None,
+        mark: None,
+        penalty: 0,
+        gates: Vec::new(),
         log: (!service.patterns.is_empty()).then(|| LogStatus {
             source: extras.log_source.clone(),
             hits: on_board.log_hits,
@@ -78,6 +88,7 @@ fn one(service: &Service, now: Moment, on_board: &OnBoard, unit: Option<&(UnitSe
         }),
         restarts: Restarts {
             total: view.restarts,
+            planned: 0,
             in_window: view.restarts_in_window,
             limit: service.policy.restart.limit,
             last: view.last_restart.as_ref().map(|last| LastRestart {
@@ -105,5 +116,6 @@ fn probe(service: &Service, now: Moment, probes: &Probes) -> ProbeStatus {
             ago_ms: now.since(*at).as_millis(),
         }),
         recent_usec: probes.recent_usec.iter().copied().collect(),
+        tally: Tally::default(),
     }
 }

@@ -4,6 +4,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use warden_protocol::v1::control::{AgentStatus, Ask, GateStatus, Mode};
 use warden_protocol::v1::error::ErrorBody;
 use warden_protocol::v1::incident::{Incident, Incidents};
 use warden_protocol::v1::report::{Directives, Report};
@@ -60,4 +61,19 @@ fn incidents_are_read_and_written_as_they_always_were() {
     assert_eq!((one.timeline.len(), one.evidence[1].text.as_deref()), (3, None));
     let all: Incidents = both_ways(include_str!("golden/incidents.json"));
     assert_eq!((all.incidents[0].id.as_str(), all.lost), (one.id.as_str(), 2));
+}
+
+#[test]
+fn a_status_is_read_and_written_as_it_always_was() {
+    let status: AgentStatus = both_ways(include_str!("golden/status.json"));
+    let service = &status.services[0];
+    assert_eq!((service.mode, service.gates[1].status, service.depends[0].up), (Mode::Supervise, GateStatus::Shut, Some(true)));
+}
+
+#[test]
+fn an_order_may_say_little_but_nothing_unknown() {
+    let ask: Ask = serde_json::from_str(include_str!("golden/ask.json")).unwrap();
+    assert_eq!((ask.now, ask.reason.as_str(), ask.for_ms), (false, "kernel upgrade", Some(1_800_000)));
+    assert_eq!(serde_json::from_str::<Ask>("{}").unwrap(), Ask::default());
+    assert!(serde_json::from_str::<Ask>(r#"{"nwo": true}"#).is_err());
 }

@@ -135,7 +135,8 @@ impl Stand {
     /// When the node cannot be reached.
     pub fn operation(&self, node: &str, value: u64) -> Result<()> {
         // The agent knows the address even while the coordinator is away.
-        let target = self.service(node)?.probe.target;
+        let probes = self.service(node)?.probes;
+        let target = &probes.first().with_context(|| format!("{node}'s agent has no probe"))?.target;
         let (url, body) = (target.replace("/ping", "/operation"), format!("{{\"operation\": {value}}}"));
         // Some values end the process before it has answered: what came back does not matter, only that it was sent.
         let out = self.node(node)?.exec(&["curl", "-s", "-m", "5", "-H", "content-type: application/json", "-d", &body, &url])?;

@@ -1,4 +1,5 @@
-//! `GET /v1/status` on the agent's control socket: the document behind `agentctl status`.
+//! The agent's control socket: the document behind `agentctl status` and `explain` (`GET /v1/status`), and what people ask for
+//! (`POST /v1/services/{unit}/{verb}`, `POST /v1/reload`).
 
 use super::Reason;
 use super::report::{TrafficStatus, Wants};
@@ -44,6 +45,9 @@ pub struct ServiceStatus {
     pub unit: String,
     /// HAProxy's backend.
     pub backend: String,
+    /// Whether the agent acts on it, or only says what it would do.
+    #[serde(default)]
+    pub mode: Mode,
     /// Where it stands.
     pub state: ServiceState,
     /// For how long, in milliseconds.
@@ -64,14 +68,44 @@ pub struct ServiceStatus {
     pub warmup: Option<Warmup>,
     /// When the machine next acts by itself, in milliseconds, and what it then does.
     pub next: Option<Next>,
-    /// The probe.
-    pub probe: ProbeStatus,
+    /// Its probes, in the configuration's order; at least one.
+    pub probes: Vec<ProbeStatus>,
+    /// What it cannot do without, in the configuration's order.
+    #[serde(default)]
+    pub depends: Vec<DependencyStatus>,
+    /// What it holds in memory, where that can be read.
+    #[serde(default)]
+    pub memory: Option<MemoryStatus>,
+    /// When it is restarted although it is well, where that is configured.
+    #[serde(default)]
+    pub recycle: Option<RecycleStatus>,
+    /// What a person has asked for that still holds.
+    #[serde(default)]
+    pub mark: Option<Mark>,
+    /// The flap penalty in thousandths: a point for each loss of `serving`, halved again and again. Above 1000 it must show
+    /// more good probes before it serves again.
+    #[serde(default)]
+    pub penalty: u32,
+    /// What must hold before it serves, or is restarted, in order; the first that is shut is what holds it.
+    #[serde(default)]
+    pub gates: Vec<Gate>,
     /// The log patterns, when there are any.
     pub log: Option<LogStatus>,
     /// Restarts since the agent began.
     pub restarts: Restarts,
     /// What the balancer does with it, when a coordinator has answered.
     pub traffic: Option<TrafficStatus>,
+}
+
+/// Whether the agent acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// It restarts what is sick.
+    #[default]
+    Supervise,
+    /// It goes through everything and does nothing.
+    Shadow,
 }
 
 /// A service's main process.
@@ -83,8 +117,6 @@ pub struct Process {
     pub invocation: String,
     /// Milliseconds since it started.
     pub age_ms: u64,
-    /// Memory as systemd accounts it, in bytes, where it does.
-    pub memory_bytes: Option<u64>,
 }
 
 /// A warm-up that is under way.
@@ -122,6 +154,107 @@ pub struct ProbeStatus {
     pub last: Option<ProbeAnswer>,
     /// The last answers' times in microseconds, oldest first, at most 20.
     pub recent_usec: Vec<u64>,
+    /// What its answers come to.
+    #[serde(default)]
+    pub tally: Tally,
+}
+
+/// What a probe's last answers come to. All zero: not counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Good verdicts in a row.
+    pub good_in_row: u32,
+    /// So many in a row make it fit; more than configured while there is a flap penalty.
+    pub needed_good: u32,
+    /// Bad verdicts among the last `of`.
+    pub bad: u32,
+    /// So many of them make it sick.
+    pub failures: u32,
+    /// Among how many of the last verdicts the bad ones are counted.
+    pub of: u32,
+}
+
+/// Something that the service cannot do without.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DependencyStatus {
+    /// The probe that asks it.
+    pub probe: ProbeStatus,
+    /// Whether it is there; `None`: not known yet.
+    pub up: Option<bool>,
+    /// One sentence on it.
+    pub text: String,
+}
+
+/// What a service holds in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryStatus {
+    /// In bytes: the unit's as systemd accounts it, else the main process' resident set.
+    pub bytes: u64,
+    /// Above so many it is recycled.
+    pub recycle_above: Option<u64>,
+}
+
+/// When a service is restarted although it is well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecycleStatus {
+    /// In how many milliseconds it is old enough; 0: it is.
+    pub in_ms: Option<u64>,
+    /// The age of the main process at which it then is.
+    pub at_age_ms: Option<u64>,
+    /// What it waits for besides its age.
+    pub waits_for: Option<String>,
+}
+
+/// What a person has asked for that still holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// What.
+    pub kind: MarkKind,
+    /// Who.
+    pub by: String,
+    /// Why, in their words; may be empty.
+    pub reason: String,
+    /// For how long it has held, in milliseconds.
+    pub since_ms: u64,
+    /// When it ends by itself, in milliseconds; `None`: when somebody ends it.
+    pub ends_in_ms: Option<u64>,
+}
+
+/// What a person has asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarkKind {
+    /// Out of rotation, judged and restarted as ever.
+    Drain,
+    /// Out of rotation, and hands off.
+    Maintenance,
+}
+
+/// One condition that must hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gate {
+    /// In a word or two: `warm-up`, `dependencies`, …
+    pub name: String,
+    /// Whether it holds.
+    pub status: GateStatus,
+    /// One sentence: what holds, or what is missing.
+    pub text: String,
+    /// When it opens by itself, in milliseconds, where that is known.
+    pub opens_in_ms: Option<u64>,
+    /// What opens it.
+    pub opens_by: Option<String>,
+}
+
+/// Whether a gate is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateStatus {
+    /// It holds.
+    Open,
+    /// It does not: this is what is waited for.
+    Shut,
+    /// Its turn comes after the one that is shut.
+    Later,
 }
 
 /// One answer.
@@ -153,8 +286,11 @@ pub struct LogStatus {
 /// Restarts that the agent asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restarts {
-    /// Since the agent began.
+    /// By evidence, since the agent began.
     pub total: u64,
+    /// Planned ones (age, memory, a person's wish), since the agent began.
+    #[serde(default)]
+    pub planned: u64,
     /// Within the restart window.
     pub in_window: u32,
     /// How many the window allows.
@@ -174,4 +310,24 @@ pub struct LastRestart {
     pub incident: String,
     /// The job's result in systemd's words (`done`, `failed`, …), once it ended.
     pub result: Option<String>,
+}
+
+/// What a person asks for: the body of `POST /v1/services/{unit}/{verb}`. Every field may be left out; none that is not here
+/// is taken, because a mistyped one would be an order that nobody gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Ask {
+    /// With `restart`: at once, without leaving the rotation first.
+    pub now: bool,
+    /// Why, in a person's words.
+    pub reason: String,
+    /// With `maintenance`: it ends by itself after so many milliseconds.
+    pub for_ms: Option<u64>,
+}
+
+/// The answer to a request that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// One sentence: what happens now.
+    pub message: String,
 }

@@ -21,6 +21,12 @@ pub enum ErrorCode {
     Forbidden,
     /// There is no such thing.
     NotFound,
+    /// There is such a thing, and it is asked for in another way.
+    MethodNotAllowed,
+    /// It was understood, may be asked for, and is not done as things stand.
+    Refused,
+    /// The message is longer than any that makes sense.
+    TooLarge,
     /// An older report than the one held: its order says that it was overtaken.
     Stale,
     /// The program cannot answer now; the same call may work later.
@@ -35,7 +41,9 @@ impl ErrorCode {
             Self::BadRequest => 400,
             Self::Forbidden => 403,
             Self::NotFound => 404,
-            Self::Stale => 409,
+            Self::MethodNotAllowed => 405,
+            Self::Stale | Self::Refused => 409,
+            Self::TooLarge => 413,
             Self::Unavailable => 503,
         }
     }

@@ -45,7 +45,9 @@ fn lab_b_sick_but_alive() -> Result<()> {
     let seen = under(Mix::steady(), |stand, _| {
         stand.operation(&node, poison::SICK)?;
         let warming = stand.await_state(&node, ServiceState::Warming)?;
-        let probes = |service: &warden_protocol::v1::control::ServiceStatus| service.probe.good + service.probe.bad + service.probe.busy;
+        let probes = |service: &warden_protocol::v1::control::ServiceStatus| {
+            service.probes.iter().map(|probe| probe.good + probe.bad + probe.busy).sum::<u64>()
+        };
         // As long as it warms up, nothing is probed and no traffic comes.
         stand.wait(PATIENCE, |stand| {
             let service = stand.service(&node)?;
