@@ -8,7 +8,7 @@ use crate::control;
 use crate::feed::Feed;
 use crate::journal::{Rule, Tail};
 use crate::metrics::Metrics;
-use crate::probe::Http;
+use crate::probe::Asker;
 use crate::report::{Reporter, Snapshot};
 use crate::supervisor::clock::Clock;
 use crate::supervisor::ports::Edges;
@@ -153,7 +153,11 @@ async fn run(config: Config, directories: Directories, hint: Option<OwnedFd>) ->
     let (orders, ordered) = mpsc::channel(ORDERS_BOUND);
     let units = Arc::new(Units::start(config.services.iter().map(|service| service.unit.clone()).collect(), feed.clone()));
     let tail = Arc::new(follow_journal(&config, hint, &feed));
-    let probes = config.services.iter().map(|service| Http::new(&service.probe).map_err(anyhow::Error::msg)).collect::<Result<_, _>>()?;
+    let probes = config
+        .services
+        .iter()
+        .map(|service| Asker::new(&service.probe, &service.unit).map_err(anyhow::Error::msg))
+        .collect::<Result<_, _>>()?;
     let metrics = Metrics::new();
     let mut reload = Reload::new(Arc::clone(&config), directories);
     let setup = Setup {

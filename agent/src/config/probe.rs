@@ -2,7 +2,8 @@
 
 use super::{later, positive, shown};
 use crate::probe::http::check_url;
-use crate::probe::{Pattern, Probe};
+use crate::probe::{Ask, HttpAsk, Pattern, Probe};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 use warden_edge::config::{Found, Place, Section};
 use warden_logic::moment::Span;
@@ -42,12 +43,13 @@ pub(super) fn read(name: Found<String>, section: Section<'_>, prove_within: &Fou
         statuses
     });
     let expect = match expect {
-        Some(Pattern { status, body, body_contains }) if status.is_empty() => Pattern { status: vec![200], body, body_contains },
+        Some(expect) if expect.status.is_empty() => Pattern { status: vec![200..=200], ..expect },
         Some(expect) => expect,
-        None => Pattern { status: vec![200], ..Pattern::default() },
+        None => Pattern { status: vec![200..=200], ..Pattern::default() },
     };
-    let busy = busy.unwrap_or_else(|| vec![429]);
-    if let Some(status) = busy.iter().find(|status| expect.status.contains(status)) {
+    let busy = busy.unwrap_or_else(|| vec![429..=429]);
+    let both = busy.iter().cloned().flatten().find(|status| expect.status.iter().any(|range| range.contains(status)));
+    if let Some(status) = both {
         section.fault(
             section.place(),
             format!("{status} is both expected and busy; a busy answer proves nothing, so leave it out of one of them"),
@@ -62,7 +64,8 @@ pub(super) fn read(name: Found<String>, section: Section<'_>, prove_within: &Fou
         failures,
         successes,
     };
-    Some((Probe { name: name.value, url: url?.value, timeout: timeout.value, expect, fatal, busy }, policy))
+    let ask = HttpAsk { url: url?.value, unix: None, ca: None, expect, fatal, busy, max_latency: None };
+    Some((Probe { name: name.value, ask: Ask::Http(Box::new(ask)), timeout: timeout.value }, policy))
 }
 
 /// What must hold between the lengths of time.
@@ -112,15 +115,15 @@ fn pattern(section: Section<'_>) -> Pattern {
     let body = section.text("body").map(|found| found.value);
     let body_contains = section.text("body_contains").map(|found| found.value);
     section.finish();
-    Pattern { status, body, body_contains }
+    Pattern { status, body, body_contains, ..Pattern::default() }
 }
 
-fn statuses(section: &Section<'_>) -> Vec<u16> {
+fn statuses(section: &Section<'_>) -> Vec<RangeInclusive<u16>> {
     let Some(found) = section.integers("status") else { return Vec::new() };
     let mut statuses = Vec::new();
     for number in found.value {
         match u16::try_from(number) {
-            Ok(status @ 100..=599) => statuses.push(status),
+            Ok(status @ 100..=599) => statuses.push(status..=status),
             _ => section.fault(found.place.clone(), format!("`status` must be from 100 to 599, and is {number}")),
         }
     }

@@ -1,32 +1,51 @@
 //! One HTTP question. The only place of this folder that knows the HTTP client.
 
-use super::{Answer, Probe, judge, timed_out};
+use super::pattern::{Answered, Pattern, judge};
+use super::{Said, timed_out};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use std::error::Error;
 use std::io;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
 use warden_edge::chain::Chain;
 use warden_edge::clock::monotonic_micros;
-use warden_protocol::vocab::Verdict;
 
 /// Bytes of a body that are read. A health answer has a few; a service that streams for ever is cut here.
 pub const BODY_LIMIT: usize = 64 * 1024;
 
-/// A probe that is ready to ask.
+/// An HTTP question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpAsk {
+    /// The address to ask: `http://…` or `https://…`.
+    pub url: String,
+    /// The Unix socket that it is asked over.
+    pub unix: Option<PathBuf>,
+    /// The PEM file of the certificates that are trusted; without it the system's.
+    pub ca: Option<PathBuf>,
+    /// What a fit service answers.
+    pub expect: Pattern,
+    /// What a fatally sick service answers.
+    pub fatal: Option<Pattern>,
+    /// Statuses that mean overload.
+    pub busy: Vec<RangeInclusive<u16>>,
+    /// A good answer that takes longer is bad.
+    pub max_latency: Option<Duration>,
+}
+
+/// A question that is ready to be asked.
 #[derive(Clone, Debug)]
-pub struct Http {
-    probe: Probe,
+pub(super) struct Http {
+    ask: HttpAsk,
+    timeout: Duration,
     url: Url,
     client: Client,
 }
 
 impl Http {
-    /// Prepares a probe.
-    ///
-    /// # Errors
-    /// When the URL is none that [`check_url`] accepts, or the client cannot be built; in words.
-    pub fn new(probe: &Probe) -> Result<Self, String> {
-        let url = parse(&probe.url)?;
+    pub(super) fn new(ask: &HttpAsk, timeout: Duration) -> Result<Self, String> {
+        let url = parse(&ask.url)?;
         let client = Client::builder()
             .user_agent(concat!("warden-agent/", env!("CARGO_PKG_VERSION")))
             // A connection of its own for every probe: a service that no longer accepts any is not fit.
@@ -34,21 +53,24 @@ impl Http {
             .http1_only()
             .no_proxy()
             .redirect(Policy::none())
-            .connect_timeout(probe.timeout)
-            .timeout(probe.timeout)
+            .connect_timeout(timeout)
+            .timeout(timeout)
             .build()
             .map_err(|error| format!("the HTTP client cannot be made: {}", Chain(&error)))?;
-        Ok(Self { probe: probe.clone(), url, client })
+        Ok(Self { ask: ask.clone(), timeout, url, client })
     }
 
     /// Asks once. Takes at most the probe's `timeout`.
-    pub async fn ask(&self) -> Answer {
+    pub(super) async fn ask(&self) -> Said {
         let begun = monotonic_micros();
-        let (verdict, fatal, text) = match self.exchange().await {
-            Ok((status, body)) => judge(&self.probe, status, &body[..body.len().min(BODY_LIMIT)], body.len() <= BODY_LIMIT),
-            Err(error) => (Verdict::Bad, false, self.failure(&error)),
-        };
-        Answer { verdict, fatal, text, usec: monotonic_micros().saturating_sub(begun) }
+        match self.exchange().await {
+            Ok((status, body)) => {
+                let took = Duration::from_micros(monotonic_micros().saturating_sub(begun));
+                let (whole, body) = (body.len() <= BODY_LIMIT, &body[..body.len().min(BODY_LIMIT)]);
+                judge(&self.ask, &Answered { status, headers: &[], body, whole, took })
+            }
+            Err(error) => Said::bad(self.failure(&error)),
+        }
     }
 
     /// Status and body. A body beyond the limit comes with at least one byte more than it, to be recognised.
@@ -66,7 +88,7 @@ impl Http {
     /// What went wrong, in the fewest words that tell one fault from another.
     fn failure(&self, error: &reqwest::Error) -> String {
         if error.is_timeout() {
-            return timed_out(self.probe.timeout);
+            return timed_out(self.timeout);
         }
         match io_kind(error) {
             Some(io::ErrorKind::ConnectionRefused) => "connection refused".to_owned(),

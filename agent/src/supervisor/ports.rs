@@ -1,6 +1,6 @@
 //! What the control loop runs on: the two things it has done for it. Everything else it only receives.
 
-use crate::probe::{Answer, Http};
+use crate::probe::{Answer, Asker};
 use crate::systemd::{Restarted, Units};
 use std::future::Future;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct Edges {
     /// systemd.
     pub units: Arc<Units>,
     /// One for every service, in the configuration's order.
-    pub probes: Vec<Http>,
+    pub probes: Vec<Asker>,
 }
 
 impl Ports for Edges {

@@ -105,7 +105,7 @@ fn one(service: &Service, now: Moment, on_board: &OnBoard, unit: Option<&(UnitSe
 fn probe(service: &Service, now: Moment, probes: &Probes) -> ProbeStatus {
     ProbeStatus {
         name: service.probe.name.clone(),
-        target: service.probe.url.clone(),
+        target: service.probe.ask.target(),
         good: probes.good,
         bad: probes.bad,
         busy: probes.busy,

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 use warden_agent::config::{self, Config};
 use warden_agent::journal::matcher::Matcher;
+use warden_agent::probe::Ask;
 use warden_edge::config::Directories;
 use warden_logic::moment::Span;
 use warden_logic::service::input::Means;
@@ -37,8 +38,9 @@ fn the_stand_s_configuration_means_what_it_says() {
     assert_eq!((service.policy.probe.failures, service.policy.probe.successes), (3, 2));
     assert_eq!(service.policy.restart.trial_every, Span::from_secs(300));
     assert_eq!(service.probe.timeout, Duration::from_secs(2));
-    assert_eq!(service.probe.expect.body.as_deref(), Some("pong"));
-    assert_eq!(service.probe.busy, [429]);
+    let Ask::Http(ask) = &service.probe.ask else { panic!("{:?}", service.probe) };
+    assert_eq!(ask.expect.body.as_deref(), Some("pong"));
+    assert_eq!(ask.busy, [429..=429]);
     assert_eq!(service.patterns[0].means, Means::Fatal);
     assert!(service.patterns[0].matcher.matches(b"We all gonna die"));
 }
@@ -51,7 +53,8 @@ fn what_is_left_out_is_the_documented_default() {
     assert_eq!(service.policy.probe, written.services[0].policy.probe);
     assert_eq!(service.policy.coordinator_silent_for, Span::from_secs(30));
     assert_eq!((service.policy.warmup, service.policy.prove_within), (Span::ZERO, Span::from_secs(60)));
-    assert_eq!((&service.probe.expect.status[..], &service.probe.busy[..]), (&[200][..], &[429][..]));
+    let Ask::Http(ask) = &service.probe.ask else { panic!("{:?}", service.probe) };
+    assert_eq!((&ask.expect.status[..], &ask.busy[..]), (&[200..=200][..], &[429..=429][..]));
     assert!(!service.policy.coordinated && service.backend.is_empty() && service.patterns.is_empty());
     assert!(good("").services.is_empty(), "an agent may have nothing to do");
 }

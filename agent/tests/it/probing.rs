@@ -12,20 +12,26 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use warden_agent::probe::http::BODY_LIMIT;
-use warden_agent::probe::{Answer, Http, Pattern, Probe};
+use warden_agent::probe::{Answer, Ask, Asker, HttpAsk, Pattern, Probe};
 use warden_protocol::vocab::Verdict;
 
 const TIMEOUT: Duration = Duration::from_millis(300);
 
 fn probe(address: SocketAddr, path: &str) -> Probe {
-    Probe {
-        name: "ping".to_owned(),
+    let ask = HttpAsk {
         url: format!("http://{address}{path}"),
-        timeout: TIMEOUT,
-        expect: Pattern { status: vec![200], body: Some("pong".to_owned()), body_contains: None },
+        unix: None,
+        ca: None,
+        expect: Pattern { status: vec![200..=200], body: Some("pong".to_owned()), ..Pattern::default() },
         fatal: Some(Pattern { body_contains: Some("I feel bad.".to_owned()), ..Pattern::default() }),
-        busy: vec![429],
-    }
+        busy: vec![429..=429],
+        max_latency: None,
+    };
+    Probe { name: "ping".to_owned(), ask: Ask::Http(Box::new(ask)), timeout: TIMEOUT }
+}
+
+fn asker(probe: &Probe) -> Asker {
+    Asker::new(probe, "bingo.service").unwrap()
 }
 
 async fn serve(router: Router) -> SocketAddr {
@@ -54,7 +60,7 @@ async fn raw(bytes: &'static [u8], close: bool) -> SocketAddr {
 }
 
 async fn ask(address: SocketAddr, path: &str) -> Answer {
-    Http::new(&probe(address, path)).unwrap().ask().await
+    asker(&probe(address, path)).ask().await
 }
 
 fn told(answer: &Answer) -> (Verdict, bool, &str) {
@@ -116,7 +122,7 @@ async fn a_body_without_end_is_read_up_to_the_limit() {
         Body::from_stream(chunks).into_response()
     };
     let address = serve(Router::new().route("/ping", get(flood))).await;
-    let answer = Http::new(&Probe { timeout: Duration::from_secs(20), ..probe(address, "/ping") }).unwrap().ask().await;
+    let answer = asker(&Probe { timeout: Duration::from_secs(20), ..probe(address, "/ping") }).ask().await;
     assert_eq!(answer.verdict, Verdict::Bad, "{answer:?}");
     assert!(answer.text.starts_with("200 \"xxx") && answer.text.len() < 200 && BODY_LIMIT > answer.text.len(), "{answer:?}");
 }
@@ -143,7 +149,7 @@ async fn what_is_no_answer_is_told_apart() {
 async fn every_probe_has_a_connection_of_its_own() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let http = Http::new(&probe(address, "/ping")).unwrap();
+    let http = asker(&probe(address, "/ping"));
     for _ in 0..3 {
         let server = async {
             let (mut stream, _) = listener.accept().await.unwrap();
