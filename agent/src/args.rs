@@ -29,6 +29,12 @@ pub struct Args {
 pub enum Command {
     /// Check the configuration and the units it names, and change nothing
     Check,
+    /// Print the polkit rule that lets the agent restart the configured units, and no others
+    Polkit {
+        /// Put it into /etc/polkit-1/rules.d instead (as root): after a unit has come or gone
+        #[arg(long)]
+        install: bool,
+    },
 }
 
 #[cfg(test)]
@@ -41,5 +47,7 @@ mod tests {
         Args::command().debug_assert();
         let args = Args::parse_from(["warden-agent", "check", "--config", "a", "--config", "b"]);
         assert_eq!((args.command, args.config), (Some(Command::Check), vec![PathBuf::from("a"), PathBuf::from("b")]));
+        let args = Args::parse_from(["warden-agent", "polkit", "--install"]);
+        assert_eq!(args.command, Some(Command::Polkit { install: true }));
     }
 }

@@ -5,9 +5,9 @@
 //!
 //! In reading order: [`run`], the program from arguments to exit code; [`supervisor`], the one task that owns all
 //! machines; what feeds it: [`systemd`], [`journal`], [`probe`]; what it tells: [`report`] (the coordinators),
-//! [`control`] (people on this node), [`metrics`] (Prometheus). [`config`] reads what is configured, [`args`] the command
-//! line, [`child`] runs programs of others. [`ctl`] is the other program of this crate, `agentctl`; it shares nothing with the agent
-//! but the protocol.
+//! [`control`] (people on this node), [`metrics`] (Prometheus). [`config`] reads what is configured, [`polkit`] makes rights
+//! of it, [`args`] reads the command line, [`child`] runs programs of others. [`ctl`] is the other program of
+//! this crate, `agentctl`; it shares nothing with the agent but the protocol.
 //!
 //! Invariants: only [`systemd`] knows zbus; only [`journal`] has `unsafe` code; only [`supervisor`] calls a machine.
 
@@ -20,6 +20,7 @@ pub mod feed;
 pub mod hook;
 pub mod journal;
 pub mod metrics;
+pub mod polkit;
 pub mod printable;
 pub mod probe;
 pub mod report;

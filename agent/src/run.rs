@@ -8,6 +8,7 @@ use crate::control;
 use crate::feed::Feed;
 use crate::journal::{Rule, Tail};
 use crate::metrics::Metrics;
+use crate::polkit;
 use crate::probe::Asker;
 use crate::report::{Reporter, Snapshot};
 use crate::supervisor::clock::Clock;
@@ -45,12 +46,16 @@ pub fn main(args: &Args) -> ExitCode {
     let directories = if args.config.is_empty() { Directories::standard(config::DIRECTORY) } else { Directories(args.config.clone()) };
     let loaded = given(&args.config).and_then(|()| config::load(&directories));
     let done = match (args.command, loaded) {
-        (Some(Command::Check), Err(faults)) => {
+        (Some(Command::Check | Command::Polkit { .. }), Err(faults)) => {
             say(&faults.to_string());
             return ExitCode::from(USAGE);
         }
         (None, Err(faults)) => return refuse(&faults),
         (Some(Command::Check), Ok(config)) => on_one_thread(check(&config)),
+        (Some(Command::Polkit { install }), Ok(config)) => polkit::answer(&config, install).map(|text| {
+            drop(write!(std::io::stdout(), "{text}"));
+            ExitCode::SUCCESS
+        }),
         (None, Ok(config)) => start(config, directories),
     };
     match done {

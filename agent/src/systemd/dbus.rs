@@ -161,7 +161,8 @@ fn refusal(call: &'static str, error: zbus::Error) -> String {
         }
         _ => false,
     };
-    let remedy = if denied { "; let polkit's rule for Warden name this unit" } else { "" };
+    let remedy =
+        if denied { "; polkit's rule for Warden does not name this unit: run, as root, warden-agent polkit --install" } else { "" };
     format!("{}{remedy}", Chain(&SystemdError::Call { call, source: error }))
 }
 

@@ -161,7 +161,7 @@ async fn a_refused_restart_says_what_to_do() {
     let restarted = restart(&units, false).await;
     assert_eq!(restarted.answered, None);
     let JobResult::Refused(why) = restarted.result else { panic!("{restarted:?}") };
-    assert!(why.contains("RestartUnit failed") && why.ends_with("let polkit's rule for Warden name this unit"), "{why}");
+    assert!(why.contains("RestartUnit failed") && why.ends_with("run, as root, warden-agent polkit --install"), "{why}");
 }
 
 #[tokio::test]
