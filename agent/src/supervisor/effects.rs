@@ -21,7 +21,7 @@ impl<P: Ports> Supervisor<P> {
         match outcome {
             Outcome::Probed { service, probed } => {
                 let name = &self.setup.services[service];
-                self.setup.metrics.probed(&name.unit, &name.probe, probed.usec);
+                self.setup.metrics.probed(&name.unit, &name.probe, probed.verdict, probed.usec);
                 let now = self.setup.clock.now();
                 self.board.send_modify(|board| board.services[service].probes.record(now, probed.clone()));
                 self.turn(service, Input::Probed(probed));

@@ -240,7 +240,8 @@ impl<P: Ports> Supervisor<P> {
         let Some(watched) = self.services.get_mut(service) else { return };
         let (now, roll) = (self.setup.clock.now(), random());
         let read = matches!(input, Input::Unit(_) | Input::UnitUnseen { .. });
-        let hit_at = if let Input::LogHit(hit) = &input { Some(hit.at) } else { None };
+        let hit = if let Input::LogHit(hit) = &input { Some((hit.pattern.clone(), hit.at)) } else { None };
+        let hit_at = hit.as_ref().map(|(_, at)| *at);
         self.trace.record(service, now, roll, input.clone());
         let before = watched.machine.view(now);
         let effects = watched.machine.handle(now, roll, input);
@@ -261,8 +262,8 @@ impl<P: Ports> Supervisor<P> {
                 Effect::Changed { .. } | Effect::Dismissed { .. } | Effect::Anomaly { .. } => {}
             }
         }
-        if let Some(at) = hit_at {
-            self.setup.metrics.log_hit(&self.setup.services[service].unit, now.since(at));
+        if let Some((pattern, at)) = hit {
+            self.setup.metrics.log_hit(&self.setup.services[service].unit, &pattern, now.since(at));
         }
         for effect in &effects {
             self.write_down(service, now, effect, &before);

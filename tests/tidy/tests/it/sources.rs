@@ -12,7 +12,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sd_notify", &["crates/edge/src/notify.rs"]),
     ("signal_hook", &["crates/edge/src/signals.rs", "tests/lab/src", "tests/bingo/src"]),
     ("tracing_journald", &["crates/edge/src/logging.rs"]),
-    ("prometheus_client", &["agent/src/metrics.rs", "coordinator/src/metrics.rs"]),
+    ("prometheus_client", &["agent/src/metrics", "coordinator/src/metrics.rs"]),
     ("clap", &["agent/src/args.rs", "agent/src/ctl", "agent/src/bin", "coordinator/src/main.rs", "tests"]),
     ("toml", &["crates/edge/src/config"]),
     ("hyper", &["crates/edge/src", "tests/scenarios/src", "tests/bingo/src"]),
