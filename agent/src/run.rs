@@ -12,9 +12,10 @@ use crate::polkit;
 use crate::probe::Asker;
 use crate::report::{Reporter, Snapshot};
 use crate::supervisor::clock::Clock;
+use crate::supervisor::order::Order;
 use crate::supervisor::ports::Edges;
 use crate::supervisor::status::{self, Extras};
-use crate::supervisor::{FEED_BOUND, HEARD_BOUND, Inlets, Order, Service, Setup, Supervisor};
+use crate::supervisor::{FEED_BOUND, HEARD_BOUND, Inlets, Service, Setup, Supervisor};
 use crate::systemd::{self, Units};
 use anyhow::Context;
 use reload::Reload;
@@ -232,8 +233,8 @@ async fn obey(mut signals: Signals, orders: mpsc::Sender<Order>) {
     loop {
         let order = match signals.next().await {
             Signal::Terminate => Order::Stop,
-            Signal::Reload => Order::Reload,
-            Signal::Dump => Order::Dump,
+            Signal::Reload => Order::Reload { reply: None },
+            Signal::Dump => Order::Dump { reply: None },
         };
         if orders.send(order).await.is_err() {
             return;

@@ -4,9 +4,11 @@
 //! and how to use them. Starting the agent again does not touch the services, and their traffic stays as it is meanwhile.
 
 use crate::config::{self, Config};
+use crate::supervisor::order::Refusal;
 use std::sync::Arc;
 use warden_edge::clock::realtime_micros;
 use warden_edge::config::Directories;
+use warden_protocol::v1::error::ErrorCode;
 
 pub(super) struct Reload {
     config: Arc<Config>,
@@ -22,22 +24,32 @@ impl Reload {
         Self { config, directories, of: now.strftime("%Y-%m-%d %H:%M:%S").to_string() }
     }
 
-    pub(super) fn run(&mut self) {
+    pub(super) fn run(&mut self) -> Result<String, Refusal> {
         match config::load(&self.directories) {
             Err(faults) => {
                 for fault in &faults.0 {
                     tracing::error!("{fault}");
                 }
-                tracing::error!("nothing was changed: the agent goes on with the configuration of {}", self.of);
+                let why = format!("nothing was changed: the agent goes on with the configuration of {}", self.of);
+                tracing::error!("{why}");
+                Err(Refusal::new(ErrorCode::Unavailable, format!("{faults}\n{why}")))
             }
             Ok(new) => match differences(&self.config, &new).as_slice() {
-                [] => tracing::info!("the configuration was read again and says the same"),
-                parts => tracing::warn!(
-                    "the configuration is right, but {} changed, and the agent goes on with that of {}; to use the new one, which does not \
-                     touch the services: systemctl restart warden-agent",
-                    parts.join(", "),
-                    self.of
-                ),
+                [] => {
+                    let said = "the configuration was read again and says the same";
+                    tracing::info!("{said}");
+                    Ok(said.to_owned())
+                }
+                parts => {
+                    let why = format!(
+                        "the configuration is right, but {} changed, and the agent goes on with that of {}; to use the new one, which \
+                         does not touch the services: systemctl restart warden-agent",
+                        parts.join(", "),
+                        self.of
+                    );
+                    tracing::warn!("{why}");
+                    Err(Refusal::new(ErrorCode::Unavailable, why))
+                }
             },
         }
     }

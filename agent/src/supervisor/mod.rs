@@ -13,6 +13,7 @@
 pub mod board;
 pub mod clock;
 mod effects;
+pub mod order;
 pub mod ports;
 mod record;
 pub mod status;
@@ -26,6 +27,7 @@ use crate::metrics::Metrics;
 use board::{Board, Link, OnBoard, Probes};
 use clock::Clock;
 use effects::Outcome;
+use order::{Order, Refusal, Reply};
 use ports::Ports;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ use trace::Trace;
 use warden_edge::clock::random;
 use warden_edge::notify;
 use warden_logic::service::input::{Effect, Input, TrafficSeen};
+use warden_protocol::v1::error::ErrorCode;
 use warden_protocol::v1::report::{Directive, TrafficStatus};
 use warden_protocol::vocab::Confirmed;
 use watched::Watched;
@@ -51,17 +54,6 @@ const OUTCOMES_A_SERVICE: usize = 4;
 const READY_AFTER: Duration = Duration::from_secs(5);
 /// Without a watchdog the loop still turns at least so often.
 const IDLE_BEAT: Duration = Duration::from_secs(10);
-
-/// What people and systemd ask of the running agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// End, and leave the services running.
-    Stop,
-    /// Look at the configuration again.
-    Reload,
-    /// Write the last inputs down.
-    Dump,
-}
 
 /// What one coordinator let us know.
 #[derive(Clone, Debug)]
@@ -119,7 +111,7 @@ pub struct Setup {
     /// How often systemd's watchdog wants to be fed.
     pub watchdog: Option<Duration>,
     /// What a reload does: reads the configuration and says what came of it. Does not wait.
-    pub reload: Box<dyn FnMut() + Send>,
+    pub reload: Box<dyn FnMut() -> Result<String, Refusal> + Send>,
 }
 
 /// The task.
@@ -180,9 +172,8 @@ impl<P: Ports> Supervisor<P> {
             // Without an order among them: a flood at one inlet must not starve the timers or the watchdog.
             tokio::select! {
                 order = self.inlets.orders.recv() => match order {
-                    Some(Order::Reload) => self.reload(),
-                    Some(Order::Dump) => self.dump(),
                     Some(Order::Stop) | None => break,
+                    Some(order) => self.obey(order),
                 },
                 Some((service, input)) = self.inlets.feed.1.recv() => self.turn(service, input),
                 Some(outcome) = self.outcomes.1.recv() => self.outcome(outcome),
@@ -306,18 +297,46 @@ impl<P: Ports> Supervisor<P> {
         if text.is_empty() { "no service is configured".to_owned() } else { text }
     }
 
-    fn reload(&mut self) {
-        notify::reloading();
-        (self.setup.reload)();
-        notify::ready(&self.summary());
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Stop => {}
+            Order::Reload { reply } => {
+                notify::reloading();
+                let said = (self.setup.reload)();
+                notify::ready(&self.summary());
+                answer(reply, said);
+            }
+            Order::Dump { reply } => answer(reply, self.dump()),
+            Order::Operator { reply, .. } => {
+                let why = "orders for one service come with the machine that knows them";
+                answer(Some(reply), Err(Refusal::new(ErrorCode::Unavailable, why)));
+            }
+            // Whoever asked may have gone.
+            Order::Trace { reply } => drop(reply.send(self.trace.text())),
+        }
     }
 
-    fn dump(&self) {
+    fn dump(&self) -> Result<String, Refusal> {
         let path = self.setup.trace.display();
         match self.trace.write(&self.setup.trace) {
-            Ok(inputs) => tracing::info!("the last {inputs} inputs were written to {path}"),
-            Err(error) => tracing::warn!("the last inputs could not be written to {path}: {error}"),
+            Ok(inputs) => {
+                let said = format!("the last {inputs} inputs were written to {path}");
+                tracing::info!("{said}");
+                Ok(said)
+            }
+            Err(error) => {
+                let said = format!("the last inputs could not be written to {path}: {error}");
+                tracing::warn!("{said}");
+                Err(Refusal::new(ErrorCode::Unavailable, said))
+            }
         }
+    }
+}
+
+/// Whoever asked may have gone.
+fn answer(reply: Option<Reply>, said: Result<String, Refusal>) {
+    if let Some(reply) = reply {
+        drop(reply.send(said));
     }
 }
 

@@ -124,7 +124,10 @@ impl Stage {
             clock,
             metrics: Metrics::new(),
             watchdog: None,
-            reload: Box::new(move || *counted.lock().unwrap() += 1),
+            reload: Box::new(move || {
+                *counted.lock().unwrap() += 1;
+                Ok(String::new())
+            }),
         };
         let inlets = Inlets { feed: (feed.clone(), facts), heard: hears, orders: ordered };
         let (supervisor, board) = Supervisor::new(Played { asked: asking, restarts: restarting }, inlets, setup);
@@ -255,9 +258,9 @@ async fn what_happened_can_be_replayed() {
     stage.doom().await;
     stage.answer(Verdict::Good).await;
     stage.state(ServiceState::Sick).await;
-    stage.orders.send(Order::Dump).await.unwrap();
+    stage.orders.send(Order::Dump { reply: None }).await.unwrap();
     let view = stage.board.borrow().services[0].view.clone();
-    stage.orders.send(Order::Reload).await.unwrap();
+    stage.orders.send(Order::Reload { reply: None }).await.unwrap();
     stage.orders.send(Order::Stop).await.unwrap();
     timeout(PATIENCE, stage.task).await.unwrap().unwrap();
     assert_eq!(*stage.reloads.lock().unwrap(), 1);

@@ -33,12 +33,13 @@ impl Trace {
 
     /// Writes one JSON line for each input, oldest first, and returns how many.
     pub(super) fn write(&self, path: &Path) -> io::Result<usize> {
-        let mut text = String::new();
-        for told in &self.0 {
-            text.push_str(&serde_json::to_string(told)?);
-            text.push('\n');
-        }
-        std::fs::write(path, text)?;
+        std::fs::write(path, self.text())?;
         Ok(self.0.len())
+    }
+
+    /// One JSON line for each input, oldest first.
+    pub(super) fn text(&self) -> String {
+        // Numbers and strings: serialising them cannot fail.
+        self.0.iter().filter_map(|told| serde_json::to_string(told).ok()).map(|line| line + "\n").collect()
     }
 }

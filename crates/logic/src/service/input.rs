@@ -55,6 +55,38 @@ pub enum Input {
     Traffic(Option<TrafficSeen>),
 }
 
+/// What a person asks for, with the name to show for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operator {
+    /// Who, for people: `anna`, `uid 1001`.
+    pub by: String,
+    /// Why, in their words; may be empty.
+    pub reason: String,
+    /// What.
+    pub order: Order,
+}
+
+/// What a person can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Restart it: out of rotation first and its requests in flight waited for; `now`: at once.
+    Restart {
+        /// Without leaving the rotation first.
+        now: bool,
+    },
+    /// Take it out of rotation and keep it out. It is judged and restarted as ever.
+    Drain,
+    /// The end of [`Order::Drain`].
+    Undrain,
+    /// Out of rotation, and hands off: nothing is restarted. Ends by itself at `until`, if given.
+    Maintain {
+        /// When it ends by itself.
+        until: Option<Moment>,
+    },
+    /// The end of [`Order::Maintain`]: it is judged afresh.
+    Resume,
+}
+
 /// systemd's `ActiveState`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
