@@ -32,7 +32,7 @@ impl Reload {
                 }
                 let why = format!("nothing was changed: the agent goes on with the configuration of {}", self.of);
                 tracing::error!("{why}");
-                Err(Refusal::new(ErrorCode::Unavailable, format!("{faults}\n{why}")))
+                Err(Refusal::new(ErrorCode::Refused, format!("{faults}\n{why}")))
             }
             Ok(new) => match differences(&self.config, &new).as_slice() {
                 [] => {
@@ -48,7 +48,7 @@ impl Reload {
                         self.of
                     );
                     tracing::warn!("{why}");
-                    Err(Refusal::new(ErrorCode::Unavailable, why))
+                    Err(Refusal::new(ErrorCode::Refused, why))
                 }
             },
         }
