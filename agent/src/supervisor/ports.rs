@@ -1,7 +1,7 @@
 //! What the control loop runs on: the two things it has done for it. Everything else it only receives.
 
 use crate::probe::{Answer, Asker};
-use crate::systemd::{Restarted, Units};
+use crate::systemd::{How, Restarted, Units};
 use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -30,6 +30,6 @@ impl Ports for Edges {
     }
 
     async fn restart(&self, unit: &str, reset_failed: bool, answered: oneshot::Sender<Moment>) -> Restarted {
-        self.units.restart(unit, reset_failed, answered).await
+        self.units.restart(unit, How { reset_failed, kill: false }, answered).await
     }
 }

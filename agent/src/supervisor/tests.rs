@@ -216,7 +216,7 @@ async fn a_fatal_line_goes_out_is_confirmed_and_restarts_once_it_is_out() {
     restart.answered.send(stage.clock.now()).unwrap();
     stage.state(ServiceState::Restarting).await;
     stage.tell(Input::Unit(reading(ActiveState::Active, 2, stage.clock.now()))).await;
-    restart.ended.send(Restarted { answered: Some(stage.clock.now()), result: JobResult::Done }).unwrap();
+    restart.ended.send(Restarted { answered: Some(stage.clock.now()), result: JobResult::Done, unkilled: None }).unwrap();
     stage.state(ServiceState::Warming).await;
     stage.until("the job's end", |board| board.services[0].view.last_restart.as_ref().is_some_and(|last| last.result.is_some())).await;
     // The warm-up passes by itself, and the proof follows.

@@ -1,7 +1,8 @@
 //! Connections, calls and jobs: everything that waits for systemd, each with its deadline.
 
 use super::proxy::{self, Properties, SystemdProxy};
-use super::{Restarted, SystemdError};
+use super::{How, Restarted, SystemdError};
+use nix::sys::signal::Signal;
 use std::time::Duration;
 use tokio::sync::{broadcast, oneshot, watch};
 use tokio::time::timeout;
@@ -16,6 +17,9 @@ use zbus::proxy::CacheProperties;
 pub(super) const CALL_DEADLINE: Duration = Duration::from_secs(5);
 /// Jobs of units without a time-out of their own are given up after this long, and no job is followed for less.
 const JOB_LIMITS: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(600));
+
+/// Why nothing can be asked of systemd.
+pub(super) const NOT_CONNECTED: &str = "the system bus is not connected";
 
 /// What a live connection offers to [`restart`].
 #[derive(Clone)]
@@ -90,33 +94,35 @@ pub(super) async fn load_state(systemd: &SystemdProxy<'static>, unit: &str) -> R
 pub(super) async fn restart(
     live: &watch::Receiver<Option<Session>>,
     unit: &str,
-    reset_failed: bool,
+    how: How,
     job_limit: Option<Duration>,
     told: oneshot::Sender<Moment>,
 ) -> Restarted {
-    let no_job = |why: String| Restarted { answered: None, result: JobResult::Refused(why) };
+    let no_job = |why: String| Restarted { answered: None, result: JobResult::Refused(why), unkilled: None };
     // Listening begins before the call, so that a job that ends at once is heard. The session itself is let go of: its
     // end must close the channel.
     let session = live.borrow().as_ref().map(|session| (session.systemd.clone(), session.jobs.subscribe()));
     let Some((systemd, mut jobs)) = session else {
-        return no_job("the system bus is not connected".to_owned());
+        return no_job(NOT_CONNECTED.to_owned());
     };
-    if reset_failed {
+    if how.reset_failed {
         match timeout(CALL_DEADLINE, systemd.reset_failed_unit(unit)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return no_job(refusal("ResetFailedUnit", error)),
             Err(_) => return no_job(format!("no answer to ResetFailedUnit for {} s", CALL_DEADLINE.as_secs())),
         }
     }
+    // Who cannot be killed is still restarted: that is what was decided, and the stop has a deadline of the unit's own.
+    let unkilled = if how.kill { kill(&systemd, unit).await.err() } else { None };
     let job = match timeout(CALL_DEADLINE, systemd.restart_unit(unit, "replace")).await {
         Ok(Ok(job)) => job,
         Ok(Err(zbus::Error::InputOutput(error))) => {
-            return Restarted { answered: None, result: JobResult::Lost(format!("RestartUnit: {error}")) };
+            return Restarted { answered: None, result: JobResult::Lost(format!("RestartUnit: {error}")), unkilled };
         }
-        Ok(Err(error)) => return no_job(refusal("RestartUnit", error)),
+        Ok(Err(error)) => return Restarted { unkilled, ..no_job(refusal("RestartUnit", error)) },
         Err(_) => {
             let why = format!("no answer to RestartUnit for {} s", CALL_DEADLINE.as_secs());
-            return Restarted { answered: None, result: JobResult::Lost(why) };
+            return Restarted { answered: None, result: JobResult::Lost(why), unkilled };
         }
     };
     let now = Moment::from_micros(monotonic_micros());
@@ -129,7 +135,16 @@ pub(super) async fn restart(
         Ok(result) => result,
         Err(_) => JobResult::Lost(format!("the job was not over after {} s", limit.as_secs())),
     };
-    Restarted { answered, result }
+    Restarted { answered, result, unkilled }
+}
+
+/// SIGKILL to every process of a unit.
+pub(super) async fn kill(systemd: &SystemdProxy<'static>, unit: &str) -> Result<(), String> {
+    match timeout(CALL_DEADLINE, systemd.kill_unit(unit, "all", Signal::SIGKILL as i32)).await {
+        Ok(Err(zbus::Error::MethodError(name, _, _))) if name.as_str() == "org.freedesktop.systemd1.NoSuchProcess" => Ok(()),
+        Ok(answer) => answer.map_err(|error| refusal("KillUnit", error)),
+        Err(_) => Err(format!("no answer to KillUnit for {} s", CALL_DEADLINE.as_secs())),
+    }
 }
 
 /// Waits for the end of `job`.

@@ -9,6 +9,12 @@ pub(super) fn resident(pid: u32) -> Option<u64> {
     pages.checked_mul(page_size)
 }
 
+/// Memory of a control group in bytes, page cache included: what systemd calls `MemoryCurrent`, read where it reads it. Nothing without
+/// the memory controller.
+pub(super) fn of_group(path: &str) -> Option<u64> {
+    std::fs::read_to_string(format!("/sys/fs/cgroup{path}/memory.current")).ok()?.trim().parse().ok()
+}
+
 /// `statm` counts pages: size, resident, shared, …
 fn second_number(statm: &str) -> Option<u64> {
     statm.split_whitespace().nth(1)?.parse().ok()
@@ -24,5 +30,6 @@ mod tests {
         assert_eq!(resident(0), None);
         assert_eq!(second_number("1204 310 200 1 0 90 0"), Some(310));
         assert_eq!(second_number("1204"), None);
+        assert_eq!(of_group("/there/is/no/such/group"), None);
     }
 }

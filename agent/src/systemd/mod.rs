@@ -20,14 +20,15 @@ mod proxy;
 mod signals;
 mod watch;
 
+use crate::child::Ended;
 use crate::feed::Feed;
 use dbus::Session;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{oneshot, watch as latest};
 use tokio::task::JoinHandle;
-use warden_logic::moment::Moment;
-use warden_logic::service::input::{JobResult, UnitSeen};
+use warden_logic::moment::{Moment, Span};
+use warden_logic::service::input::{Invocation, JobResult, UnitSeen};
 
 /// One reading of a unit: what the machine judges by, and what only people look at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,10 +37,40 @@ pub struct Reading {
     pub seen: UnitSeen,
     /// `MemoryCurrent` in bytes where systemd accounts it, else what the main process holds. At most ten seconds old.
     pub memory: Option<u64>,
+    /// `MemoryMax` in bytes, where there is one.
+    pub memory_max: Option<u64>,
+    /// `ControlGroup`: the path of its control group below the root of them, while it has one.
+    pub control_group: Option<String>,
     /// `NRestarts`: automatic restarts by systemd itself.
     pub restarts: u32,
+    /// `StatusText`: what the service says of itself. Foreign text.
+    pub status: Option<String>,
+    /// What systemd expects of the service, when it expects it.
+    pub watchdog: Option<Watchdog>,
+    /// How the main process ended last.
+    pub last_exit: Option<Ended>,
+    /// `StartLimitBurst` starts are allowed within `StartLimitIntervalUSec`; `None`: no limit.
+    pub start_limit: Option<(u32, Span)>,
     /// How long a restart may take by the unit's own time-outs; `None`: without limit.
     pub(crate) job_limit: Option<Duration>,
+}
+
+/// systemd's own watchdog over a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watchdog {
+    /// `WatchdogUSec`: longer silence ends the service.
+    pub every: Duration,
+    /// When it was heard last.
+    pub last: Option<Moment>,
+}
+
+/// How a restart is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct How {
+    /// Lift systemd's start limit first.
+    pub reset_failed: bool,
+    /// SIGKILL to all of its processes first, for what never listens.
+    pub kill: bool,
 }
 
 /// A restart that was asked for.
@@ -49,6 +80,8 @@ pub struct Restarted {
     pub answered: Option<Moment>,
     /// How the job ended.
     pub result: JobResult,
+    /// Why its processes could not be killed first, where they should have been; it was stopped as its unit says, then.
+    pub unkilled: Option<String>,
 }
 
 /// A unit that cannot be supervised, and what to do about it.
@@ -124,12 +157,45 @@ impl Units {
     }
 
     /// Restarts `unit` by a systemd job and follows it to its end, or to the deadline that the unit's own time-outs imply.
-    /// `reset_failed` lifts systemd's start limit first. `answered` is told when systemd has accepted the restart, which is long
-    /// before the job's end; it is dropped when that does not happen.
-    pub async fn restart(&self, unit: &str, reset_failed: bool, answered: oneshot::Sender<Moment>) -> Restarted {
+    /// `answered` is told when systemd has accepted the restart, which is long before the job's end; it is dropped when that does
+    /// not happen.
+    ///
+    /// With [`How::kill`] the unit may be restarting by itself (`Restart=always`) before the job is there. Then the job ends that:
+    /// a start that waits is begun at once, a start that has begun is stopped and begun again. There is one new process in the end, and
+    /// the job's result is about it. The other order, first the job and then the kill, could hit the new process.
+    pub async fn restart(&self, unit: &str, how: How, answered: oneshot::Sender<Moment>) -> Restarted {
         let index = self.units.iter().position(|name| name == unit);
         let limit = index.and_then(|index| self.readings.borrow().get(index)?.as_ref()?.job_limit);
-        dbus::restart(&self.live, unit, reset_failed, limit, answered).await
+        dbus::restart(&self.live, unit, how, limit, answered).await
+    }
+
+    /// Sends SIGKILL to every process of `unit`, whatever is being done with it. That there is none is no fault.
+    ///
+    /// # Errors
+    /// One sentence: what went wrong and, where it is a matter of set-up, the remedy. After a deadline they may have been killed.
+    pub async fn kill(&self, unit: &str) -> Result<(), String> {
+        let systemd = self.live.borrow().as_ref().map(|session| session.systemd.clone());
+        dbus::kill(&systemd.ok_or(dbus::NOT_CONNECTED)?, unit).await
+    }
+
+    /// How much memory the service at `index` holds now, in bytes, and the instance that holds it: the unit's as the kernel accounts
+    /// it for systemd, else the main process' resident set. Reads one small file; nothing while there is no main process.
+    #[must_use]
+    pub fn memory(&self, index: usize) -> Option<(Invocation, u64)> {
+        let readings = self.readings.borrow();
+        let reading = readings.get(index)?.as_ref()?;
+        let (invocation, pid) = (reading.seen.invocation?, reading.seen.main_pid);
+        if pid == 0 {
+            return None;
+        }
+        let accounted = || reading.control_group.as_deref().and_then(memory::of_group);
+        accounted().or_else(|| memory::resident(pid)).map(|bytes| (invocation, bytes))
+    }
+
+    /// The readings, as they come.
+    #[must_use]
+    pub fn watch(&self) -> latest::Receiver<Vec<Option<Reading>>> {
+        self.readings.clone()
     }
 }
 

@@ -49,8 +49,9 @@ impl Marks {
     }
 
     pub(super) fn object(&self, path: &str) {
-        let index = self.objects.lock().unwrap_or_else(PoisonError::into_inner).iter().position(|object| object == path);
-        if let Some(index) = index {
+        // Several names may stand for one unit.
+        let objects = self.objects.lock().unwrap_or_else(PoisonError::into_inner);
+        for (index, _) in objects.iter().enumerate().filter(|(_, object)| *object == path) {
             self.unit(index);
         }
     }

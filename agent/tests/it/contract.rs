@@ -6,7 +6,7 @@ use crate::support::systemd1::{OnRestart, Systemd1, Unit};
 use crate::support::until;
 use std::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
-use warden_agent::systemd::{Units, missing_units_at};
+use warden_agent::systemd::{How, Units, missing_units_at};
 use warden_logic::service::input::{ActiveState, Input, Invocation, JobResult, RestartSetting, UnitSeen};
 
 /// A systemd with one service that runs, has `Restart=always` and comes back a moment after its process has ended.
@@ -38,7 +38,7 @@ pub(crate) async fn holds(host: &mut impl Host) {
     let second = until(&mut inputs, "the process that follows", other_than(first)).await;
 
     let (answered, answer) = oneshot::channel();
-    let restarted = units.restart(&host.unit(), true, answered).await;
+    let restarted = units.restart(&host.unit(), How { reset_failed: true, kill: false }, answered).await;
     assert_eq!(restarted.result, JobResult::Done);
     assert_eq!(answer.await.ok(), restarted.answered);
     let third = until(&mut inputs, "the process after the restart", other_than(second)).await;

@@ -6,7 +6,7 @@ use crate::support::{DEADLINE, until};
 use std::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use warden_agent::systemd::{Restarted, Units, missing_units_at};
+use warden_agent::systemd::{How, Restarted, Units, missing_units_at};
 use warden_logic::service::input::{ActiveState, Input, JobResult, UnitSeen};
 
 const UNIT: &str = "web-1.service";
@@ -49,8 +49,12 @@ fn unseen(input: &Input) -> Option<String> {
 }
 
 async fn restart(units: &Units, reset_failed: bool) -> Restarted {
+    restart_by(units, How { reset_failed, kill: false }).await
+}
+
+async fn restart_by(units: &Units, how: How) -> Restarted {
     let (answered, answer) = oneshot::channel();
-    let restarted = units.restart(UNIT, reset_failed, answered).await;
+    let restarted = units.restart(UNIT, how, answered).await;
     assert_eq!(answer.await.ok(), restarted.answered, "told at once and in the end alike");
     restarted
 }
