@@ -48,6 +48,8 @@ pub struct Counters {
     /// Answers 5xx, failed connections, broken answers, retries and redispatches. With `retry-on` HAProxy hides a sick
     /// server's 5xx from its own count; the retries tell.
     pub errors: u64,
+    /// Requests that it has now, or that wait for it.
+    pub sessions: u64,
 }
 
 /// Why a call failed. The connection was dropped; whether pushes were carried out is unknown until the next reading.

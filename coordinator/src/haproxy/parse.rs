@@ -130,7 +130,8 @@ pub(super) fn counters(answer: &str) -> Result<Vec<Counters>, ParseError> {
             text => number::<u64>(column, text),
         };
         let errors = count("hrsp_5xx")? + count("econ")? + count("eresp")? + count("wretr")? + count("wredis")?;
-        found.push(Counters { id: ServerId::new(row.text("pxname")?, row.text("svname")?), requests: count("stot")?, errors });
+        let sessions = count("scur")? + count("qcur")?;
+        found.push(Counters { id: ServerId::new(row.text("pxname")?, row.text("svname")?), requests: count("stot")?, errors, sessions });
     }
     Ok(found)
 }
@@ -225,8 +226,8 @@ mod tests {
 
     #[test]
     fn errors_are_counted_where_retries_hide_them() {
-        let text = "# pxname,svname,type,stot,econ,eresp,wretr,wredis,hrsp_5xx,last_chk\napp,s1,2,10,1,2,3,4,,\"a, \"\"b\"\"\"\napp,BACKEND,1,,,,,,,\n";
-        assert_eq!(counters(text).unwrap(), [Counters { id: ServerId::new("app", "s1"), requests: 10, errors: 10 }]);
+        let text = "# pxname,svname,type,scur,qcur,stot,econ,eresp,wretr,wredis,hrsp_5xx,last_chk\napp,s1,2,3,4,10,1,2,3,4,,\"a, \"\"b\"\"\"\napp,BACKEND,1,,,,,,,,,\n";
+        assert_eq!(counters(text).unwrap(), [Counters { id: ServerId::new("app", "s1"), requests: 10, errors: 10, sessions: 7 }]);
     }
 
     #[test]

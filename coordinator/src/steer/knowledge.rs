@@ -25,6 +25,8 @@ pub(super) struct Knowledge {
     pub(super) observed: Option<Observed>,
     /// Where each server stands in it.
     places: HashMap<ServerId, usize>,
+    /// Since when each server that takes no traffic has been seen so.
+    idle_since: HashMap<ServerId, Moment>,
     /// False while HAProxy does not answer: the last reading is then memory, and confirms nothing.
     pub(super) current: bool,
     /// What HAProxy said instead of doing as told, by server, since the last time it did.
@@ -44,6 +46,7 @@ impl Knowledge {
             notes: BTreeMap::new(),
             observed: None,
             places: HashMap::new(),
+            idle_since: HashMap::new(),
             current: false,
             refusals: BTreeMap::new(),
             rates: Rates::default(),
@@ -59,7 +62,7 @@ impl Knowledge {
     }
 
     /// Enters a reading of HAProxy, or that there is none.
-    pub(super) fn see(&mut self, observed: Option<Observed>) {
+    pub(super) fn see(&mut self, now: Moment, observed: Option<Observed>) {
         let visible = |observed: &Observed| -> Vec<_> {
             observed.servers.iter().map(|server| (server.id.clone(), server.operation, server.mark(), server.weight)).collect()
         };
@@ -71,10 +74,12 @@ impl Knowledge {
         let changed = !self.current || self.observed.as_ref().map(visible) != Some(visible(&observed));
         self.revision += u64::from(changed);
         let ids = |observed: &Observed| -> Vec<ServerId> { observed.servers.iter().map(|server| server.id.clone()).collect() };
-        let now = ids(&observed);
-        if self.observed.as_ref().map(ids).as_ref() != Some(&now) {
-            self.places = now.into_iter().enumerate().map(|(at, id)| (id, at)).collect();
+        let listed = ids(&observed);
+        if self.observed.as_ref().map(ids).as_ref() != Some(&listed) {
+            self.places = listed.into_iter().enumerate().map(|(at, id)| (id, at)).collect();
         }
+        let idle = observed.servers.iter().filter(|server| !server.takes_traffic());
+        self.idle_since = idle.map(|server| (server.id.clone(), self.idle_since.get(&server.id).copied().unwrap_or(now))).collect();
         self.observed = Some(observed);
         self.current = true;
     }
@@ -103,6 +108,11 @@ impl Knowledge {
     /// The server as HAProxy showed it last.
     pub(super) fn server(&self, id: &ServerId) -> Option<&Server> {
         self.observed.as_ref()?.servers.get(*self.places.get(id)?)
+    }
+
+    /// The requests that are left of a server that takes no new ones; nothing before they were counted afterwards.
+    pub(super) fn sessions_left(&self, id: &ServerId) -> Option<u64> {
+        self.rates.sessions(id, *self.idle_since.get(id)?)
     }
 
     /// Who speaks for a server: the node's name and what it said last, whether that still counts or not.

@@ -1,4 +1,4 @@
-//! Counters into rates over the last few seconds. Pure.
+//! Counters into rates over the last few seconds, and the requests in flight. Pure.
 
 use crate::haproxy::Counters;
 use std::collections::{HashMap, VecDeque};
@@ -13,6 +13,7 @@ struct Reading {
     at: Moment,
     requests: u64,
     errors: u64,
+    sessions: u64,
 }
 
 /// What every server counted lately.
@@ -33,17 +34,22 @@ impl Rates {
     /// counters`) begins anew.
     pub(super) fn note(&mut self, now: Moment, counters: Vec<Counters>) {
         let mut old = std::mem::take(&mut self.servers);
-        for Counters { id, requests, errors } in counters {
+        for Counters { id, requests, errors, sessions } in counters {
             let mut readings = old.remove(&id).unwrap_or_default();
             if readings.back().is_some_and(|last| requests < last.requests || errors < last.errors) {
                 readings.clear();
             }
-            readings.push_back(Reading { at: now, requests, errors });
+            readings.push_back(Reading { at: now, requests, errors, sessions });
             if readings.len() > READINGS {
                 readings.pop_front();
             }
             self.servers.insert(id, readings);
         }
+    }
+
+    /// The requests that a server had, by a reading that is younger than `since`.
+    pub(super) fn sessions(&self, id: &ServerId, since: Moment) -> Option<u64> {
+        self.servers.get(id)?.back().filter(|last| last.at > since).map(|last| last.sessions)
     }
 
     /// What is known of a server: nothing before two readings.
@@ -68,7 +74,7 @@ mod tests {
     }
 
     fn counted(requests: u64, errors: u64) -> Vec<Counters> {
-        vec![Counters { id: ServerId::new("app", "s1"), requests, errors }]
+        vec![Counters { id: ServerId::new("app", "s1"), requests, errors, sessions: requests % 10 }]
     }
 
     #[test]
@@ -81,6 +87,15 @@ mod tests {
             rates.note(at(second), counted(1_000 + 30 * second, second));
         }
         assert_eq!(rates.of(&id), Some(Rate { requests: 30.0, errors: 1.0 }));
+    }
+
+    #[test]
+    fn only_a_reading_after_the_moment_tells_what_is_left() {
+        let id = ServerId::new("app", "s1");
+        let mut rates = Rates::default();
+        rates.note(at(1), counted(13, 0));
+        assert_eq!([0, 1, 2].map(|second| rates.sessions(&id, at(second))), [Some(3), None, None]);
+        assert_eq!(rates.sessions(&ServerId::new("app", "s2"), at(0)), None);
     }
 
     #[test]

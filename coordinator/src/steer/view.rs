@@ -65,7 +65,7 @@ pub(super) fn traffic(known: &Knowledge, myself: &Myself, server: &Server) -> Tr
         balancer: myself.balancer.clone(),
         server_status: words(server, verdict),
         weight: Some((server.weight, server.configured_weight)),
-        sessions: None,
+        sessions: known.sessions_left(&server.id),
     }
 }
 

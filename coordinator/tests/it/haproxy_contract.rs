@@ -1,9 +1,12 @@
 //! One suite, two HAProxies: what the fake claims, the real one has to confirm.
 
+use crate::support::backend::Backend;
 use crate::support::fake::Fake;
 use crate::support::real::Haproxy;
 use crate::support::until;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 use warden_coordinator::haproxy::agent_port::{self, Board};
 use warden_coordinator::haproxy::{Error, Push, Refusal, RuntimeApi, Socket};
@@ -282,6 +285,30 @@ async fn nothing_but_a_reading_connects(mut bench: impl Bench) {
     assert!(matches!(error, Error::Unconnected), "{error}");
     read(&mut bench).await;
     assert_eq!(bench.api().counters(soon()).await.unwrap().len(), 3);
+}
+
+/// What is in flight is counted until it is answered.
+#[tokio::test]
+async fn a_request_in_flight_is_counted() {
+    let mut bench = on_real().await;
+    read(&mut bench).await;
+    let mut client = TcpStream::connect(("127.0.0.1", bench.haproxy.front)).await.unwrap();
+    client.write_all(b"GET /held HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+    let deadline = soon();
+    for wanted in [1, 0] {
+        loop {
+            let counters = bench.api().counters(soon()).await.unwrap();
+            if counters.iter().map(|counters| counters.sessions).sum::<u64>() == wanted {
+                break;
+            }
+            assert!(Instant::now() < deadline, "not {wanted} in flight: {counters:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        bench.haproxy.backends.iter().for_each(Backend::release);
+    }
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("pong"), "{answer}");
 }
 
 /// A reload refuses changes on the old connection in words of its own.

@@ -17,6 +17,8 @@ struct State {
     unfit: AtomicBool,
     checks: AtomicU64,
     requests: AtomicU64,
+    /// Requests for /held are answered once this is notified.
+    release: tokio::sync::Notify,
 }
 
 impl Backend {
@@ -42,6 +44,11 @@ impl Backend {
         self.state.checks.load(Ordering::SeqCst)
     }
 
+    /// Answers a request for /held.
+    pub(crate) fn release(&self) {
+        self.state.release.notify_one();
+    }
+
     /// Requests of clients that it has answered.
     pub(crate) fn requests(&self) -> u64 {
         self.state.requests.load(Ordering::SeqCst)
@@ -60,6 +67,9 @@ async fn answer(mut stream: TcpStream, state: Arc<State>) {
         if stream.read_buf(&mut request).await.unwrap_or(0) == 0 {
             return;
         }
+    }
+    if request.starts_with(b"GET /held ") {
+        state.release.notified().await;
     }
     let unfit = state.unfit.load(Ordering::SeqCst);
     let check = request.starts_with(b"GET /ping ");

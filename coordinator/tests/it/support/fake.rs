@@ -293,7 +293,11 @@ impl RuntimeApi for Fake {
     async fn counters(&mut self, _deadline: Instant) -> Result<Vec<Counters>, Error> {
         self.with(|model| {
             model.connection()?;
-            Ok(model.servers.iter().map(|server| Counters { id: ServerId::new("app", server.name), requests: 0, errors: 0 }).collect())
+            Ok(model
+                .servers
+                .iter()
+                .map(|server| Counters { id: ServerId::new("app", server.name), requests: 0, errors: 0, sessions: 0 })
+                .collect())
         })
     }
 }
