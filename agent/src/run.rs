@@ -171,7 +171,12 @@ async fn run(config: Config, directories: Directories, hint: Option<OwnedFd>) ->
         services: config
             .services
             .iter()
-            .map(|service| Service { unit: service.unit.clone(), probe: service.probe.name.clone(), policy: service.policy.clone() })
+            .map(|service| Service {
+                unit: service.unit.clone(),
+                probe: service.probe.name.clone(),
+                patterns: service.patterns.iter().map(|pattern| pattern.name.clone()).collect(),
+                policy: service.policy.clone(),
+            })
             .collect(),
         coordinators: config.coordinators.clone(),
         trace: config.state_directory.join("trace.jsonl"),
@@ -217,12 +222,12 @@ async fn run(config: Config, directories: Directories, hint: Option<OwnedFd>) ->
 
 fn follow_journal(config: &Config, hint: Option<OwnedFd>, feed: &Feed) -> Tail {
     let rules = config.services.iter().enumerate().flat_map(|(service, of)| {
-        of.patterns.iter().map(move |pattern| Rule {
+        of.patterns.iter().enumerate().map(move |(index, pattern)| Rule {
             service,
             unit: of.unit.clone(),
             name: pattern.name.clone(),
             matcher: pattern.matcher.clone(),
-            means: pattern.means,
+            pattern: index,
         })
     });
     Tail::start(rules.collect(), config.state_directory.clone(), hint, feed.clone())

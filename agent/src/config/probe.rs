@@ -62,6 +62,7 @@ pub(super) fn read(name: Found<String>, section: Section<'_>, prove_within: &Fou
         every_in_doubt: Span::from(every_in_doubt.value),
         timeout: Span::from(timeout.value),
         failures,
+        of: failures,
         successes,
     };
     let ask = HttpAsk { url: url?.value, unix: None, ca: None, expect, fatal, busy, max_latency: None };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use warden_edge::config::{Found, Section};
 use warden_logic::moment::Span;
 use warden_logic::service::input::Means;
-use warden_logic::service::policy::Policy;
+use warden_logic::service::policy::{Mode, PatternPolicy, Policy, RecyclePolicy, Stop, StopPolicy};
 
 /// Takes one service apart. `None` when it has a fault that leaves nothing to go on with; faults are noted in any case.
 pub(super) fn read(section: Section<'_>, coordinator_silent_for: Span, coordinated: bool) -> Option<Service> {
@@ -27,7 +27,7 @@ pub(super) fn read(section: Section<'_>, coordinator_silent_for: Span, coordinat
     // The others are read for their own faults.
     probes.into_iter().for_each(|(name, table)| drop(probe::read(name, table, &prove_within)));
     let probe = first.and_then(|(name, table)| probe::read(name, table, &prove_within));
-    let patterns = section.named_tables("pattern").into_iter().filter_map(|(name, table)| pattern(name, table)).collect();
+    let patterns: Vec<Pattern> = section.named_tables("pattern").into_iter().filter_map(|(name, table)| pattern(name, table)).collect();
     let restart = restart::read(section.table("restart"));
     section.finish();
     let (unit, (probe, probe_policy)) = (unit?, probe?);
@@ -39,10 +39,24 @@ pub(super) fn read(section: Section<'_>, coordinator_silent_for: Span, coordinat
         backend,
         address,
         policy: Policy {
+            mode: Mode::Supervise,
             warmup: Span::from(warmup),
             probe_during_warmup,
             prove_within: Span::from(prove_within.value),
-            probe: probe_policy,
+            probes: vec![probe_policy],
+            // Lines count as failed probes do: three are too many.
+            patterns: patterns
+                .iter()
+                .map(|pattern| PatternPolicy {
+                    means: pattern.means,
+                    count: if pattern.means == Means::Suspect { 3 } else { 1 },
+                    window: Span::from_secs(60),
+                })
+                .collect(),
+            depends: Vec::new(),
+            recycle: RecyclePolicy::NEVER,
+            flap_half_life: Span::from_secs(600),
+            stop: StopPolicy { how: Stop::Graceful, kill_after: Span::from_secs(10), drain: Span::from_secs(30) },
             restart,
             coordinator_silent_for,
             coordinated,

@@ -59,7 +59,6 @@ mod tests {
     use super::*;
     use crate::journal::matcher::Matcher;
     use nix::sys::socket::{AddressFamily, SockFlag, SockType, send, socketpair};
-    use warden_logic::service::input::Means;
 
     #[test]
     fn the_message_is_found_behind_any_head() {
@@ -83,7 +82,7 @@ mod tests {
             unit: "bingo.service".to_owned(),
             name: "doom".to_owned(),
             matcher: Matcher::Line("We all gonna die".to_owned()),
-            means: Means::Fatal,
+            pattern: 0,
         };
         let rules = [rule];
         let mut hints = Hints::on(ours);

@@ -26,7 +26,6 @@ pub use matcher::Matcher;
 pub use tail::{HITS_A_SECOND, Tail};
 
 use std::collections::BTreeMap;
-use warden_logic::service::input::Means;
 
 /// One pattern of one service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +38,8 @@ pub struct Rule {
     pub name: String,
     /// How a line is recognised.
     pub matcher: Matcher,
-    /// What such a line means.
-    pub means: Means,
+    /// Its index among the service's patterns.
+    pub pattern: usize,
 }
 
 /// How the reading goes. For people and metrics.

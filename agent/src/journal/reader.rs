@@ -130,8 +130,8 @@ impl Reader {
         seen.hits = matching
             .into_iter()
             .map(|index| {
-                let Rule { name, means, .. } = &rules[index];
-                (index, LogHit { invocation, pattern: name.clone(), means: *means, line: line.clone(), at: Moment::from_micros(at) })
+                let pattern = rules[index].pattern;
+                (index, LogHit { invocation, pattern, line: format!("journal: {line}"), at: Moment::from_micros(at) })
             })
             .collect();
         Ok(Some(seen))
@@ -182,7 +182,6 @@ fn suppressed(message: &str, rules: &[Rule]) -> u64 {
 mod tests {
     use super::*;
     use crate::journal::matcher::Matcher;
-    use warden_logic::service::input::Means;
 
     #[test]
     fn journald_s_own_word_about_a_gap_is_understood() {
@@ -191,7 +190,7 @@ mod tests {
             unit: "bingo.service".to_owned(),
             name: "doom".to_owned(),
             matcher: Matcher::Line("x".to_owned()),
-            means: Means::Fatal,
+            pattern: 0,
         }];
         assert_eq!(suppressed("Suppressed 1234 messages from bingo.service", &rules), 1234);
         assert_eq!(suppressed("Suppressed 1234 messages from other.service", &rules), 0);

@@ -89,7 +89,10 @@ impl<P: Ports> Supervisor<P> {
                 metrics.anomaly(unit);
                 tracing::warn!(WARDEN_UNIT = unit, "{unit}: this should not happen: {what}");
             }
-            Effect::Probe { .. } => {}
+            Effect::WouldRestart { cause, .. } => {
+                tracing::info!(WARDEN_UNIT = unit, "{unit}: in shadow mode, so nothing is restarted; it would have been: {}", cause.text);
+            }
+            Effect::Probe { .. } | Effect::Kill { .. } => {}
         }
     }
 

@@ -80,6 +80,8 @@ pub struct Service {
     pub unit: String,
     /// Its probe's name.
     pub probe: String,
+    /// Its patterns' names, in the policy's order.
+    pub patterns: Vec<String>,
     /// How it is judged.
     pub policy: warden_logic::service::policy::Policy,
 }
@@ -231,7 +233,7 @@ impl<P: Ports> Supervisor<P> {
         let Some(watched) = self.services.get_mut(service) else { return };
         let (now, roll) = (self.setup.clock.now(), random());
         let read = matches!(input, Input::Unit(_) | Input::UnitUnseen { .. });
-        let hit = if let Input::LogHit(hit) = &input { Some((hit.pattern.clone(), hit.at)) } else { None };
+        let hit = if let Input::LogHit(hit) = &input { Some((hit.pattern, hit.at)) } else { None };
         let hit_at = hit.as_ref().map(|(_, at)| *at);
         self.trace.record(service, now, roll, input.clone());
         let before = watched.machine.view(now);
@@ -250,11 +252,17 @@ impl<P: Ports> Supervisor<P> {
             match effect {
                 Effect::Probe { ticket, invocation, .. } => self.ask(service, *ticket, *invocation),
                 Effect::Restart { ticket, reset_failed, .. } => self.restart(service, *ticket, *reset_failed),
-                Effect::Changed { .. } | Effect::Dismissed { .. } | Effect::Anomaly { .. } => {}
+                Effect::Kill { .. }
+                | Effect::WouldRestart { .. }
+                | Effect::Changed { .. }
+                | Effect::Dismissed { .. }
+                | Effect::Anomaly { .. } => {}
             }
         }
         if let Some((pattern, at)) = hit {
-            self.setup.metrics.log_hit(&self.setup.services[service].unit, &pattern, now.since(at));
+            let of = &self.setup.services[service];
+            let name = of.patterns.get(pattern).map_or("", String::as_str);
+            self.setup.metrics.log_hit(&of.unit, name, now.since(at));
         }
         for effect in &effects {
             self.write_down(service, now, effect, &before);
@@ -344,5 +352,5 @@ fn answer(reply: Option<Reply>, said: Result<String, Refusal>) {
 fn together<'a>(words: impl Iterator<Item = &'a TrafficStatus> + Clone) -> Option<TrafficSeen> {
     let not_out = words.clone().find(|word| word.confirmed != Confirmed::Out);
     let first = words.into_iter().next();
-    not_out.or(first).map(|word| TrafficSeen { confirmed: word.confirmed, by: word.by })
+    not_out.or(first).map(|word| TrafficSeen { confirmed: word.confirmed, by: word.by, sessions: None, permit: None })
 }

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use warden_logic::moment::{Moment, Span};
 use warden_logic::service::Machine;
 use warden_logic::service::input::{ActiveState, Invocation, JobResult, LogHit, Means, RestartSetting, UnitSeen};
-use warden_logic::service::policy::{Policy, ProbePolicy, RestartPolicy};
+use warden_logic::service::policy::{Mode, PatternPolicy, Policy, ProbePolicy, RecyclePolicy, RestartPolicy, Stop, StopPolicy};
 use warden_protocol::vocab::{Holder, RestartWish, ServiceState, Traffic, Verdict};
 
 const UNIT: &str = "bingo.service";
@@ -68,10 +68,23 @@ struct Stage {
 fn policy() -> Policy {
     let second = Span::from_secs(1);
     Policy {
+        mode: Mode::Supervise,
         warmup: Span::from_secs(30),
         probe_during_warmup: false,
         prove_within: Span::from_secs(60),
-        probe: ProbePolicy { every: second, every_in_doubt: Span::from_millis(250), timeout: second.times(2), failures: 3, successes: 2 },
+        probes: vec![ProbePolicy {
+            every: second,
+            every_in_doubt: Span::from_millis(250),
+            timeout: second.times(2),
+            failures: 3,
+            of: 3,
+            successes: 2,
+        }],
+        patterns: vec![PatternPolicy { means: Means::Fatal, count: 1, window: second.times(60) }],
+        depends: Vec::new(),
+        recycle: RecyclePolicy::NEVER,
+        flap_half_life: second.times(600),
+        stop: StopPolicy { how: Stop::Graceful, kill_after: second.times(10), drain: second.times(30) },
         restart: RestartPolicy {
             first_delay: Span::ZERO,
             delay: second,
@@ -97,6 +110,7 @@ fn reading(active: ActiveState, invocation: u128, started: Moment) -> UnitSeen {
         started: Some(started),
         restart: RestartSetting::Always,
         job: false,
+        start_limit: None,
     }
 }
 
@@ -118,7 +132,12 @@ impl Stage {
         let counted = Arc::clone(&reloads);
         let setup = Setup {
             node: "bingo-1".to_owned(),
-            services: vec![Service { unit: UNIT.to_owned(), probe: "ping".to_owned(), policy: policy() }],
+            services: vec![Service {
+                unit: UNIT.to_owned(),
+                probe: "ping".to_owned(),
+                patterns: vec!["doom".to_owned()],
+                policy: policy(),
+            }],
             coordinators: vec!["http://lb-1:7443".to_owned()],
             trace: trace.path().join("trace.jsonl"),
             clock,
@@ -152,13 +171,7 @@ impl Stage {
     }
 
     async fn doom(&self) {
-        let hit = LogHit {
-            invocation: Invocation(1),
-            pattern: "doom".to_owned(),
-            means: Means::Fatal,
-            line: "We all gonna die".to_owned(),
-            at: self.clock.now(),
-        };
+        let hit = LogHit { invocation: Invocation(1), pattern: 0, line: "journal: We all gonna die".to_owned(), at: self.clock.now() };
         self.tell(Input::LogHit(hit)).await;
     }
 

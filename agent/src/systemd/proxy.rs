@@ -108,6 +108,7 @@ impl Properties {
                 started: moment(self.exec_main_start_timestamp_monotonic).filter(|_| self.main_pid != 0),
                 restart: restart_setting(&self.restart),
                 job: self.job.is_some_and(|(id, _)| id != 0),
+                start_limit: start_limit(self.start_limit_burst, self.start_limit_interval_usec),
             },
             memory: self.memory_current.and_then(limited),
             memory_max: self.memory_max.and_then(limited),

@@ -34,8 +34,8 @@ fn the_stand_s_configuration_means_what_it_says() {
     assert_eq!(service.policy.warmup, Span::from_secs(30));
     assert_eq!(service.policy.prove_within, Span::from_secs(60));
     assert!(service.policy.coordinated && !service.policy.probe_during_warmup);
-    assert_eq!(service.policy.probe.every_in_doubt, Span::from_millis(250));
-    assert_eq!((service.policy.probe.failures, service.policy.probe.successes), (3, 2));
+    assert_eq!(service.policy.probes[0].every_in_doubt, Span::from_millis(250));
+    assert_eq!((service.policy.probes[0].failures, service.policy.probes[0].successes), (3, 2));
     assert_eq!(service.policy.restart.trial_every, Span::from_secs(300));
     assert_eq!(service.probe.timeout, Duration::from_secs(2));
     let Ask::Http(ask) = &service.probe.ask else { panic!("{:?}", service.probe) };
@@ -50,7 +50,7 @@ fn what_is_left_out_is_the_documented_default() {
     let written = good(include_str!("../fixtures/50-bingo.toml"));
     let service = &good(SERVICE).services[0];
     assert_eq!(service.policy.restart, written.services[0].policy.restart);
-    assert_eq!(service.policy.probe, written.services[0].policy.probe);
+    assert_eq!(service.policy.probes, written.services[0].policy.probes);
     assert_eq!(service.policy.coordinator_silent_for, Span::from_secs(30));
     assert_eq!((service.policy.warmup, service.policy.prove_within), (Span::ZERO, Span::from_secs(60)));
     let Ask::Http(ask) = &service.probe.ask else { panic!("{:?}", service.probe) };

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use warden_agent::journal::{HITS_A_SECOND, Matcher, Rule, Tail};
 use warden_edge::clock::monotonic_micros;
-use warden_logic::service::input::{Input, LogHit, Means};
+use warden_logic::service::input::{Input, LogHit};
 
 const DOOM: &str = "We all gonna die";
 
@@ -117,7 +117,7 @@ impl Talker {
 
     fn rule(&self) -> Rule {
         let matcher = Matcher::Line(DOOM.to_owned());
-        Rule { service: 3, unit: self.unit.clone(), name: "doom".to_owned(), matcher, means: Means::Fatal }
+        Rule { service: 3, unit: self.unit.clone(), name: "doom".to_owned(), matcher, pattern: 0 }
     }
 
     fn invocation(&self) -> String {
@@ -160,7 +160,7 @@ async fn lab_lines_of_the_unit_are_hits_and_nobody_else_s() {
     talker.say(&format!("  {DOOM} "));
     let before = monotonic_micros();
     let first = until(&mut inputs, "the hit", hit).await;
-    assert_eq!((first.line.as_str(), first.pattern.as_str(), first.means), (DOOM, "doom", Means::Fatal));
+    assert_eq!((first.line.as_str(), first.pattern), (format!("journal: {DOOM}").as_str(), 0));
     assert_eq!(first.invocation.to_string(), talker.invocation());
     assert!(first.at.as_micros() < before + 5_000_000 && first.at.as_micros() > before - 5_000_000);
     let health = tail.health();

@@ -36,8 +36,8 @@ impl Reason {
         )
     }
 
-    pub fn proven_again(good: u32) -> Self {
-        Self::new(Label::Proven, format!("proven: {} since the agent began", good_probes(good)))
+    pub fn proven_again(good: u32, probes: usize) -> Self {
+        Self::new(Label::Proven, format!("proven: {} since the agent began", good_probes(good, probes)))
     }
 
     pub fn unit_missing() -> Self {
@@ -96,17 +96,23 @@ impl Reason {
         Self::new(Label::WarmupOver, format!("a good probe ended the warm-up after {after}"))
     }
 
-    pub fn proven(good: u32, warmed: Span) -> Self {
+    pub fn proven(good: u32, probes: usize, warmed: Span) -> Self {
         let after = if warmed.is_zero() { String::new() } else { format!(" after a warm-up of {warmed}") };
-        Self::new(Label::Proven, format!("proven: {}{after}", good_probes(good)))
+        Self::new(Label::Proven, format!("proven: {}{after}", good_probes(good, probes)))
     }
 
-    pub fn probe_failing(what: &str, bad: u32, failures: u32) -> Self {
-        Self::new(Label::ProbeFailing, format!("{what} ({bad} of {failures} in a row)"))
+    /// `count`: how many were bad, and how many are too many.
+    pub fn probe_failing(what: &str, count: &str) -> Self {
+        Self::new(Label::ProbeFailing, format!("{what} ({count})"))
     }
 
-    pub fn probe_failed(what: &str, bad: u32) -> Self {
-        let times = if bad == 1 { String::new() } else { format!(" ({bad} in a row)") };
+    /// `of`: among so many of the last; otherwise in a row.
+    pub fn probe_failed(what: &str, bad: u32, of: Option<u32>) -> Self {
+        let times = match of {
+            None if bad == 1 => String::new(),
+            None => format!(" ({bad} in a row)"),
+            Some(of) => format!(" ({bad} of the last {of})"),
+        };
         Self::new(Label::ProbeFailed, format!("{what}{times}"))
     }
 
@@ -115,13 +121,20 @@ impl Reason {
     }
 
     pub fn fatal_pattern(line: &str) -> Self {
-        Self::new(Label::FatalPattern, Self::line(line))
+        Self::new(Label::FatalPattern, line)
     }
 
-    /// How a log line is quoted in a sentence.
-    #[must_use]
-    pub fn line(line: &str) -> String {
-        format!("journal: {line}")
+    pub fn suspect_line(line: &str, count: u32, of: u32, window: Span) -> Self {
+        Self::new(Label::PatternFailing, format!("{line} ({count} of {of} within {window})"))
+    }
+
+    pub fn suspect_lines(line: &str, count: u32, window: Span) -> Self {
+        let times = if count == 1 { String::new() } else { format!(" ({count} within {window})") };
+        Self::new(Label::PatternFailed, format!("{line}{times}"))
+    }
+
+    pub fn lines_ceased() -> Self {
+        Self::new(Label::Recovered, "no such line has come again")
     }
 
     /// The same, once a probe has failed too.
@@ -143,8 +156,8 @@ impl Reason {
         Self::new(Label::Recovered, format!("it says so itself: {line}"))
     }
 
-    pub fn recovered_before_restart(good: u32) -> Self {
-        Self::new(Label::Recovered, format!("{} before anything was done", good_probes(good)))
+    pub fn recovered_before_restart(good: u32, probes: usize) -> Self {
+        Self::new(Label::Recovered, format!("{} before anything was done", good_probes(good, probes)))
     }
 
     pub fn not_proven_in_time(within: Span, last_bad: Option<&str>) -> Self {
@@ -177,8 +190,14 @@ impl Reason {
     }
 }
 
-fn good_probes(good: u32) -> String {
-    if good == 1 { "1 good probe".to_owned() } else { format!("{good} good probes") }
+/// So many good verdicts in a row of each of so many probes.
+fn good_probes(good: u32, probes: usize) -> String {
+    match (good, probes) {
+        (1, 0 | 1) => "1 good probe".to_owned(),
+        (_, 0 | 1) => format!("{good} good probes"),
+        (1, _) => format!("1 good answer of each of {probes} probes"),
+        _ => format!("{good} good answers of each of {probes} probes"),
+    }
 }
 
 macro_rules! labels {
@@ -227,6 +246,10 @@ labels! {
     ProbeFailing = "probe_failing",
     /// Probes failed as often as the threshold says.
     ProbeFailed = "probe_failed",
+    /// Lines in the log speak against it, fewer than the threshold.
+    PatternFailing = "pattern_failing",
+    /// Lines in the log say that it is sick, as many as the threshold says.
+    PatternFailed = "pattern_failed",
     /// A probe's answer says that it is fatally sick.
     FatalAnswer = "fatal_answer",
     /// A line in the log says that it is fatally sick.

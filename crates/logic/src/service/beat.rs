@@ -1,21 +1,27 @@
-//! When the next probe is due, and which one is outstanding.
+//! When the next question is due, and which ones are outstanding.
+//!
+//! Every probe of the service and of what it depends on has its own beat: at most one question of each is outstanding.
 
-use super::input::{Effect, Invocation, Purpose, Ticket};
+use super::input::{Effect, Invocation, Purpose, Question, Ticket};
+use super::policy::ProbePolicy;
 use super::state::State;
 use super::{Machine, Turn};
 use crate::moment::{Moment, Span};
+use serde::{Deserialize, Serialize};
 
 /// Past twice its own deadline a probe's answer is lost; this much more is granted for a busy machine.
 const GRACE: Span = Span::from_secs(1);
 
-/// The probe's beat.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The beat of one probe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Beat {
+    /// What is outstanding: lost when the agent ends.
+    #[serde(skip)]
     asked: Option<Asked>,
     last: Option<Moment>,
 }
 
-/// A probe that is outstanding.
+/// A question that is outstanding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) ticket: Ticket,
@@ -23,77 +29,159 @@ pub(super) struct Asked {
     pub(super) at: Moment,
 }
 
+/// How fast a service's own probes are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    Steady,
+    InDoubt,
+}
+
+impl Pace {
+    const fn of(self, policy: &ProbePolicy) -> Span {
+        match self {
+            Self::Steady => policy.every,
+            Self::InDoubt => policy.every_in_doubt,
+        }
+    }
+}
+
 impl Beat {
-    /// Forgets what is outstanding; the next probe is due at once.
+    /// Forgets what is outstanding; the next one is due at once.
     pub(super) const fn restart(&mut self) {
         *self = Self { asked: None, last: None };
     }
 
-    /// Nothing is outstanding.
-    pub(super) const fn idle(&self) -> bool {
-        self.asked.is_none()
+    /// A question asked before `at` is outstanding.
+    pub(super) fn asked_before(&self, at: Moment) -> bool {
+        self.asked.is_some_and(|asked| asked.at < at)
     }
 
-    /// Takes the outstanding probe, when this is its ticket.
-    pub(super) fn answered(&mut self, ticket: Ticket) -> Option<Asked> {
-        self.asked.take_if(|asked| asked.ticket == ticket)
+    /// When the next one is due at this pace, or the outstanding one is given up.
+    fn next(&self, policy: &ProbePolicy, every: Option<Span>) -> Option<Moment> {
+        match self.asked {
+            Some(asked) => Some(lost_at(asked, policy)),
+            None => every.map(|every| self.last.map_or(Moment::default(), |last| last.plus(every))),
+        }
+    }
+
+    /// Gives up a question whose answer is lost; true when it did.
+    fn give_up(&mut self, policy: &ProbePolicy, now: Moment) -> bool {
+        self.asked.take_if(|asked| lost_at(*asked, policy) <= now).is_some()
     }
 }
 
+fn lost_at(asked: Asked, policy: &ProbePolicy) -> Moment {
+    asked.at.plus(policy.timeout.times(2)).plus(GRACE)
+}
+
 impl Machine {
-    /// When a probe is to be sent, or the outstanding one given up.
+    /// When a question is to be sent, or an outstanding one given up.
     pub(super) fn next_ask(&self) -> Option<Moment> {
-        match self.beat.asked {
-            Some(asked) => Some(self.lost_at(asked)),
-            None => self.probe_due(),
-        }
+        let probes = (0..self.probes.len()).filter_map(|index| self.probe_due(index));
+        let depends = (0..self.depends.len()).filter_map(|index| self.dependency_due(index));
+        probes.chain(depends).min()
     }
 
-    /// Sends the probe that is due, if one is.
-    pub(super) fn ask_when_due(&mut self, turn: &mut Turn) {
-        if self.beat.asked.is_some_and(|asked| self.lost_at(asked) <= turn.now) {
-            self.beat.asked = None;
+    /// Gives up what was never answered: its edge owes an answer by a deadline of its own.
+    pub(super) fn give_up_lost(&mut self, turn: &mut Turn) {
+        let now = turn.now;
+        let mut lost = 0;
+        for (probe, policy) in self.probes.iter_mut().zip(&self.policy.probes) {
+            lost += u32::from(probe.beat.give_up(policy, now));
+        }
+        for (dependency, policy) in self.depends.iter_mut().zip(&self.policy.depends) {
+            lost += u32::from(dependency.beat.give_up(policy, now));
+        }
+        for _ in 0..lost {
             self.anomaly(turn, "a probe was never answered");
         }
-        let (None, Some(instance)) = (self.beat.asked, self.instance) else { return };
-        if self.probe_due().is_none_or(|at| at > turn.now) {
-            return;
-        }
-        let ticket = self.ticket();
-        self.beat = Beat { asked: Some(Asked { ticket, invocation: instance.invocation, at: turn.now }), last: Some(turn.now) };
-        let purpose = if turn.now < instance.warm_until { Purpose::Warmup } else { self.purpose() };
-        turn.push(Effect::Probe { ticket, invocation: instance.invocation, purpose });
     }
 
-    fn lost_at(&self, asked: Asked) -> Moment {
-        asked.at.plus(self.policy.probe.timeout.times(2)).plus(GRACE)
+    /// Sends what is due.
+    pub(super) fn ask_when_due(&mut self, turn: &mut Turn) {
+        let now = turn.now;
+        // What it depends on first: whether anything may be restarted hangs on it.
+        for index in 0..self.depends.len() {
+            if self.dependency_due(index).is_some_and(|at| at <= now) {
+                self.ask(turn, Question::Depends(index));
+            }
+        }
+        for index in 0..self.probes.len() {
+            if self.probe_due(index).is_some_and(|at| at <= now) {
+                self.ask(turn, Question::Probe(index));
+            }
+        }
+    }
+
+    /// Takes the outstanding question that this ticket names.
+    pub(super) fn answered(&mut self, ticket: Ticket) -> Option<(Question, Asked)> {
+        let probes = self.probes.iter_mut().map(|probe| &mut probe.beat).enumerate();
+        let depends = self.depends.iter_mut().map(|dependency| &mut dependency.beat).enumerate();
+        let questions = probes.map(|(index, beat)| (Question::Probe(index), beat));
+        let mut all = questions.chain(depends.map(|(index, beat)| (Question::Depends(index), beat)));
+        all.find_map(|(question, beat)| Some((question, beat.asked.take_if(|asked| asked.ticket == ticket)?)))
+    }
+
+    /// All probes of the service are due at once; what is on its way was asked too early.
+    pub(super) fn ask_all_anew(&mut self) {
+        for probe in &mut self.probes {
+            probe.beat.restart();
+        }
+    }
+
+    fn ask(&mut self, turn: &mut Turn, question: Question) {
+        let instance = self.instance;
+        let ticket = self.ticket();
+        let (purpose, invocation, beat) = match question {
+            Question::Probe(index) => {
+                let Some(instance) = instance else { return };
+                let purpose = if turn.now < instance.warm_until { Purpose::Warmup } else { self.purpose() };
+                (purpose, instance.invocation, self.probes.get_mut(index).map(|probe| &mut probe.beat))
+            }
+            Question::Depends(index) => {
+                let purpose = if self.dependency_in_doubt(index) { Purpose::InDoubt } else { Purpose::Steady };
+                let invocation = instance.map_or(Invocation(0), |instance| instance.invocation);
+                (purpose, invocation, self.depends.get_mut(index).map(|dependency| &mut dependency.beat))
+            }
+        };
+        let Some(beat) = beat else { return };
+        *beat = Beat { asked: Some(Asked { ticket, invocation, at: turn.now }), last: Some(turn.now) };
+        turn.push(Effect::Probe { question, ticket, invocation, purpose });
     }
 
     /// From the begin of one probe to the begin of the next; never within a warm-up that is to be left alone.
-    fn probe_due(&self) -> Option<Moment> {
+    fn probe_due(&self, index: usize) -> Option<Moment> {
+        let (policy, probe) = (self.policy.probes.get(index)?, self.probes.get(index)?);
         let instance = self.instance?;
-        let pace = self.pace()?;
-        let due = self.beat.last.map_or(Moment::default(), |last| last.plus(pace));
-        Some(if self.policy.probe_during_warmup { due } else { due.max(instance.warm_until) })
+        let due = probe.beat.next(policy, self.pace().map(|pace| pace.of(policy)))?;
+        // What is outstanding was asked when it might be.
+        let free = self.policy.probe_during_warmup || probe.beat.asked.is_some();
+        Some(if free { due } else { due.max(instance.warm_until) })
     }
 
-    fn pace(&self) -> Option<Span> {
+    fn dependency_due(&self, index: usize) -> Option<Moment> {
+        let (policy, dependency) = (self.policy.depends.get(index)?, self.depends.get(index)?);
+        let pace = if self.dependency_in_doubt(index) { Pace::InDoubt } else { Pace::Steady };
+        dependency.beat.next(policy, Some(pace.of(policy)))
+    }
+
+    fn pace(&self) -> Option<Pace> {
         match &self.state {
-            State::Serving { .. } | State::Parked { .. } => Some(self.policy.probe.every),
+            State::Serving { .. } | State::Parked { .. } => Some(Pace::Steady),
             State::Warming { .. } if !self.policy.probe_during_warmup => None,
-            State::Unknown { .. }
+            State::Unknown
             | State::Warming { .. }
             | State::Proving(_)
             | State::Suspect { .. }
             | State::Sick { .. }
-            | State::Waiting { .. } => Some(self.policy.probe.every_in_doubt),
+            | State::Waiting { .. } => Some(Pace::InDoubt),
             State::Stopped | State::Starting | State::Restarting { .. } => None,
         }
     }
 
     const fn purpose(&self) -> Purpose {
         match &self.state {
-            State::Unknown { .. } | State::Warming { .. } | State::Proving(_) => Purpose::Proving,
+            State::Unknown | State::Warming { .. } | State::Proving(_) => Purpose::Proving,
             State::Serving { .. } | State::Parked { .. } => Purpose::Steady,
             State::Sick { doubt: Some(_), .. } => Purpose::Confirming,
             State::Stopped

@@ -3,7 +3,8 @@
 //! Both are closed and plain values, so that a trace of inputs replays to the same effects. Every fact carries the
 //! systemd InvocationID (and probes and jobs a ticket) that it belongs to; the machine drops what is stale by comparison.
 
-use crate::moment::Moment;
+use super::policy::Stop;
+use crate::moment::{Moment, Span};
 use crate::reason::Reason;
 use serde::{Deserialize, Serialize};
 use warden_protocol::vocab::{Confirmed, Evidence, Holder, ServiceState, Verdict};
@@ -53,6 +54,15 @@ pub enum Input {
     },
     /// What a coordinator says of this service's traffic; `None`: no coordinator is connected.
     Traffic(Option<TrafficSeen>),
+    /// How much memory the instance holds, read every few seconds.
+    Memory {
+        /// The instance that it was read of.
+        invocation: Invocation,
+        /// In bytes: the unit's as systemd accounts it, else the main process' resident set.
+        bytes: u64,
+    },
+    /// What a person asks for. Who may, and for how long, was decided before.
+    Operator(Operator),
 }
 
 /// What a person asks for, with the name to show for it.
@@ -170,6 +180,9 @@ pub struct UnitSeen {
     pub restart: RestartSetting,
     /// True while a job for the unit is queued or runs (`Job` is not 0).
     pub job: bool,
+    /// `StartLimitBurst` starts are allowed within `StartLimitIntervalUSec`; `None`: no limit.
+    #[serde(default)]
+    pub start_limit: Option<(u32, Span)>,
 }
 
 /// The outcome of one probe.
@@ -194,13 +207,11 @@ pub struct Probed {
 pub struct LogHit {
     /// `_SYSTEMD_INVOCATION_ID` of the record.
     pub invocation: Invocation,
-    /// The pattern's name in the configuration.
-    pub pattern: String,
-    /// What the pattern means.
-    pub means: Means,
-    /// The line, cut to a printable length.
+    /// The pattern's index in the policy.
+    pub pattern: usize,
+    /// Where it stood and the line, cut to a printable length: `journal: We all gonna die`.
     pub line: String,
-    /// When journald received it.
+    /// When it was received: by journald, or from the file.
     pub at: Moment,
 }
 
@@ -210,7 +221,7 @@ pub struct LogHit {
 pub enum Means {
     /// Fatal evidence: out at once, a restart once a probe confirms it.
     Fatal,
-    /// Suspect evidence: counts as one failed probe.
+    /// Suspect evidence, as many failed probes are.
     Suspect,
     /// The service says that it is well again: an open suspicion is dropped.
     Recovered,
@@ -249,6 +260,26 @@ pub struct TrafficSeen {
     pub confirmed: Confirmed,
     /// Who decided it.
     pub by: Holder,
+    /// Requests that HAProxy still has with the server, where it says so.
+    #[serde(default)]
+    pub sessions: Option<u64>,
+    /// The leave to be out for a planned restart, where one was granted.
+    #[serde(default)]
+    pub permit: Option<PermitId>,
+}
+
+/// Names a permit of a coordinator's: its own number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PermitId(pub u64);
+
+/// Which question is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Question {
+    /// One of the service's probes, by its index in the policy.
+    Probe(usize),
+    /// One of the probes of what it depends on.
+    Depends(usize),
 }
 
 /// Why a probe is sent; decides nothing but its wording and its metrics.
@@ -273,6 +304,8 @@ pub enum Effect {
     /// Send one probe now; the outcome comes back as [`Input::Probed`]. It supersedes the one before, whose answer is
     /// not waited for any more.
     Probe {
+        /// Which question.
+        question: Question,
         /// To come back with the outcome.
         ticket: Ticket,
         /// To come back with the outcome.
@@ -285,8 +318,22 @@ pub enum Effect {
     Restart {
         /// To come back with the outcome.
         ticket: Ticket,
-        /// `reset-failed` first: systemd's start limit stands in the way.
+        /// `reset-failed` first: systemd's start limit stands in the way, or would.
         reset_failed: bool,
+        /// Whether the stop signal comes first.
+        stop: Stop,
+        /// The incident that this belongs to.
+        incident: String,
+        /// What led to it.
+        cause: Reason,
+    },
+    /// End what is left of the unit by SIGKILL: the restart that is outstanding does not come to its end by itself.
+    Kill {
+        /// The restart that is outstanding.
+        ticket: Ticket,
+    },
+    /// In shadow mode: here it would have restarted.
+    WouldRestart {
         /// The incident that this belongs to.
         incident: String,
         /// What led to it.

@@ -1,46 +1,46 @@
 //! What probes and log lines mean in each state.
 
 use super::beat::Asked;
-use super::input::{Effect, LogHit, Means, Probed};
+use super::input::{Effect, Probed, Question};
 use super::state::{Back, Doubt, Proving, State, Trouble};
+use super::tally::counted;
 use super::{Machine, Turn};
 use crate::moment::{Moment, Span};
 use crate::reason::Reason;
-use warden_protocol::vocab::{Evidence, Verdict};
+use warden_protocol::vocab::{Evidence, ServiceState, Verdict};
 
 /// When all probes pass for so long after a fatal line, the line is dismissed.
 const DOUBT: Span = Span::from_secs(1);
 
 impl Machine {
     pub(super) fn probed(&mut self, turn: &mut Turn, probed: &Probed) {
-        let Some(asked) = self.beat.answered(probed.ticket) else {
+        let Some((question, asked)) = self.answered(probed.ticket) else {
             if self.never_given(probed.ticket) {
                 self.anomaly(turn, "the answer of a probe that was never sent");
             }
             return;
         };
-        let Some(instance) = self.instance.filter(|instance| instance.invocation == asked.invocation) else { return };
-        match (probed.verdict, probed.fatal) {
-            (Verdict::Good, false) => self.good(turn, asked),
-            (Verdict::Busy, false) => self.busy(turn.now),
-            (Verdict::Bad, _) if asked.at < instance.warm_until => {}
-            (Verdict::Bad, false) => self.bad(turn, &probed.text, asked.at),
-            (Verdict::Bad, true) => self.fatal_answer(turn, &probed.text),
-            (Verdict::Good | Verdict::Busy, true) => self.anomaly(turn, "a fatal answer that is not bad"),
+        match question {
+            Question::Depends(index) => self.dependency_answered(turn, index, asked, probed),
+            Question::Probe(index) => self.service_answered(turn, index, asked, probed),
         }
     }
 
-    pub(super) fn log_hit(&mut self, turn: &mut Turn, hit: LogHit) {
-        let Some(instance) = self.instance.filter(|instance| instance.invocation == hit.invocation) else {
-            // Of an older instance, or of one that systemd shows in a moment: kept for that case alone.
-            self.early_hit = Some(hit);
+    fn service_answered(&mut self, turn: &mut Turn, index: usize, asked: Asked, probed: &Probed) {
+        let Some(instance) = self.instance.filter(|instance| instance.invocation == asked.invocation) else { return };
+        if probed.fatal && probed.verdict != Verdict::Bad {
+            return self.anomaly(turn, "a fatal answer that is not bad");
+        }
+        if probed.verdict == Verdict::Bad && asked.at < instance.warm_until {
             return;
-        };
-        match hit.means {
-            Means::Fatal => self.fatal_line(turn, &hit.line),
-            Means::Suspect if turn.now < instance.warm_until => {}
-            Means::Suspect => self.bad(turn, &Reason::line(&hit.line), hit.at),
-            Means::Recovered => self.says_recovered(turn, &hit.line),
+        }
+        let Some(probe) = self.probes.get_mut(index) else { return };
+        probe.tally.record(probed.verdict);
+        match probed.verdict {
+            Verdict::Good => self.good(turn, asked),
+            Verdict::Busy => self.busy(turn.now),
+            Verdict::Bad if probed.fatal => self.fatal_answer(turn, &probed.text),
+            Verdict::Bad => self.bad(turn, index, &probed.text, asked.at),
         }
     }
 
@@ -48,56 +48,63 @@ impl Machine {
     pub(super) fn dismiss(&mut self, turn: &mut Turn, trouble: &Trouble, doubt: &Doubt) {
         let reason = Reason::fatal_dismissed(&trouble.cause, doubt.passed);
         self.dismissed += 1;
+        self.forget_fatal_lines();
         turn.push(Effect::Dismissed { because: reason.clone() });
         match doubt.back {
             Back::Serving { healthy_since } => self.enter(turn, State::Serving { healthy_since }, reason, None),
-            Back::Proving if trouble.good >= self.policy.probe.successes => {
+            Back::Proving if self.content(turn.now) => {
                 self.enter(turn, State::Serving { healthy_since: turn.now }, reason, None);
             }
-            Back::Proving => {
-                let by = turn.now.plus(self.policy.prove_within);
-                let proving = Proving { by, last_answer: turn.now, good: trouble.good, last_bad: None };
-                self.enter(turn, State::Proving(proving), reason, None);
-            }
+            Back::Proving => self.prove(turn, reason),
         }
     }
 
     pub(super) fn not_proven(&mut self, turn: &mut Turn, proving: &Proving) {
-        let cause = Reason::not_proven_in_time(self.policy.prove_within, proving.last_bad.as_deref());
+        let cause = Reason::not_proven_in_time(self.prove_within(turn.now), proving.last_bad.as_deref());
         self.sick(turn, Evidence::Suspect, cause, None);
     }
 
+    /// Every probe has shown as much as it must, and no line in the log speaks against it.
+    pub(super) fn content(&self, now: Moment) -> bool {
+        (0..self.probes.len()).all(|index| self.good_of(index) >= self.needed(index, now)) && !self.suspect_lines_stand(now)
+    }
+
+    /// Some probe has not been good since it became sick, or the log goes on saying so.
+    pub(super) fn still_failing(&self, now: Moment) -> bool {
+        self.probes.iter().any(|probe| probe.tally.good() == 0) || self.suspect_lines_stand(now)
+    }
+
+    /// Good verdicts in a row of the probe that has the fewest.
+    pub(super) fn fewest_good(&self) -> u32 {
+        self.probes.iter().map(|probe| probe.tally.good()).min().unwrap_or(0)
+    }
+
+    fn good_of(&self, index: usize) -> u32 {
+        self.probes.get(index).map_or(0, |probe| probe.tally.good())
+    }
+
     fn good(&mut self, turn: &mut Turn, asked: Asked) {
-        let enough = self.policy.probe.successes;
         let now = turn.now;
+        let content = self.content(now);
+        let still_failing = self.still_failing(now);
+        let (good, probes) = (self.fewest_good(), self.probes.len());
         match &mut self.state {
-            State::Unknown { good, bad } => {
-                *bad = 0;
-                *good += 1;
-                if *good >= enough {
-                    let reason = Reason::proven_again(*good);
-                    self.enter(turn, State::Serving { healthy_since: now }, reason, None);
+            State::Unknown => {
+                if content {
+                    self.enter(turn, State::Serving { healthy_since: now }, Reason::proven_again(good, probes), None);
                 }
             }
             State::Warming { .. } => self.cut_warmup_short(turn, asked),
             State::Proving(proving) => {
                 proving.last_answer = now;
-                proving.good += 1;
                 self.proven(turn);
             }
-            State::Suspect { healthy_since, .. } => {
-                let healthy_since = *healthy_since;
-                self.enter(turn, State::Serving { healthy_since }, Reason::recovered(), None);
-            }
-            State::Sick { trouble, doubt: Some(doubt) } => {
-                trouble.good += 1;
-                doubt.passed += 1;
-            }
+            State::Suspect { .. } => self.lift_suspicion(turn, Reason::recovered()),
+            State::Sick { doubt: Some(doubt), .. } => doubt.passed += 1,
             State::Sick { trouble, doubt: None } | State::Waiting { trouble, .. } | State::Parked { trouble, .. } => {
-                trouble.good += 1;
-                trouble.failed_while_out = false;
-                if trouble.good >= enough {
-                    let reason = Reason::recovered_before_restart(trouble.good);
+                trouble.failed_while_out &= still_failing;
+                if content {
+                    let reason = Reason::recovered_before_restart(good, probes);
                     self.enter(turn, State::Serving { healthy_since: now }, reason, None);
                 }
             }
@@ -105,24 +112,37 @@ impl Machine {
         }
     }
 
+    /// A warm-up ends early once every probe has been good in it.
     fn cut_warmup_short(&mut self, turn: &mut Turn, asked: Asked) {
+        if self.probes.iter().any(|probe| probe.tally.good() == 0) {
+            return;
+        }
         let Some(instance) = self.instance.as_mut() else { return };
         instance.warm_until = asked.at;
         let after = turn.now.since(instance.started);
         self.prove(turn, Reason::warmup_cut_short(after));
-        if let State::Proving(proving) = &mut self.state {
-            proving.good = 1;
-            self.proven(turn);
-        }
+        self.proven(turn);
     }
 
     fn proven(&mut self, turn: &mut Turn) {
-        let State::Proving(proving) = &self.state else { return };
-        if proving.good >= self.policy.probe.successes {
+        if matches!(self.state, State::Proving(_)) && self.content(turn.now) {
             let warmed = self.instance.map_or(Span::ZERO, |instance| instance.warm_until.since(instance.started));
-            let reason = Reason::proven(proving.good, warmed);
+            let reason = Reason::proven(self.fewest_good(), self.probes.len(), warmed);
             self.enter(turn, State::Serving { healthy_since: turn.now }, reason, None);
         }
+    }
+
+    /// Back to serving, unless something still speaks against it.
+    pub(super) fn lift_suspicion(&mut self, turn: &mut Turn, because: Reason) {
+        let State::Suspect { healthy_since } = self.state else { return };
+        if !self.some_probe_fails() && !self.suspicion_stands(turn.now) {
+            self.enter(turn, State::Serving { healthy_since }, because, None);
+        }
+    }
+
+    /// The last verdict of some probe was bad.
+    pub(super) fn some_probe_fails(&self) -> bool {
+        self.probes.iter().any(|probe| probe.tally.failing())
     }
 
     /// No evidence either way.
@@ -134,7 +154,7 @@ impl Machine {
             }
             // It answers, so it is not dead.
             State::Sick { doubt: Some(doubt), .. } => doubt.passed += 1,
-            State::Unknown { .. }
+            State::Unknown
             | State::Stopped
             | State::Starting
             | State::Warming { .. }
@@ -147,60 +167,67 @@ impl Machine {
         }
     }
 
-    /// One failure: of a probe asked for at `asked`, or told by the log.
-    fn bad(&mut self, turn: &mut Turn, what: &str, asked: Moment) {
-        let failures = self.policy.probe.failures;
+    /// A probe that was asked for at `asked` has failed.
+    fn bad(&mut self, turn: &mut Turn, index: usize, what: &str, asked: Moment) {
+        let Some((policy, probe)) = self.policy.probes.get(index).zip(self.probes.get(index)) else { return };
+        let (sick, bad) = (probe.tally.sick(policy), probe.tally.bad(policy));
+        let (count, in_a_row) = (counted(bad, policy), policy.failures == policy.of);
         match &mut self.state {
-            State::Unknown { good, bad } => {
-                *good = 0;
-                *bad += 1;
-                if *bad >= failures {
-                    let cause = Reason::probe_failed(what, *bad);
-                    self.sick(turn, Evidence::Suspect, cause, None);
-                }
+            State::Unknown | State::Serving { .. } | State::Suspect { .. } if sick => {
+                let cause = Reason::probe_failed(what, bad, (!in_a_row).then_some(policy.of));
+                self.sick(turn, Evidence::Suspect, cause, None);
             }
+            State::Serving { .. } | State::Suspect { .. } => self.suspicion(turn, Reason::probe_failing(what, &count)),
             State::Proving(proving) => {
                 proving.last_answer = turn.now;
-                proving.good = 0;
                 proving.last_bad = Some(what.to_owned());
-            }
-            State::Serving { healthy_since } => {
-                let healthy_since = *healthy_since;
-                self.failing(turn, what, healthy_since, 1);
-            }
-            State::Suspect { healthy_since, bad } => {
-                let (healthy_since, bad) = (*healthy_since, *bad + 1);
-                self.failing(turn, what, healthy_since, bad);
             }
             State::Sick { trouble, doubt: Some(_) } => {
                 let cause = trouble.cause.clone().confirmed_by(what);
                 self.confirmed(cause);
             }
             State::Sick { trouble, doubt: None } | State::Waiting { trouble, .. } | State::Parked { trouble, .. } => {
-                trouble.good = 0;
                 trouble.failed_while_out |= trouble.out_since.is_some_and(|since| asked >= since);
             }
-            State::Stopped | State::Starting | State::Warming { .. } | State::Restarting { .. } => {}
+            State::Unknown | State::Stopped | State::Starting | State::Warming { .. } | State::Restarting { .. } => {}
         }
     }
 
-    fn failing(&mut self, turn: &mut Turn, what: &str, healthy_since: Moment, bad: u32) {
-        let failures = self.policy.probe.failures;
-        if bad >= failures {
-            return self.sick(turn, Evidence::Suspect, Reason::probe_failed(what, bad), None);
+    /// Too little to act upon: it stays in rotation and is looked at more closely.
+    pub(super) fn suspicion(&mut self, turn: &mut Turn, reason: Reason) {
+        match self.state {
+            State::Serving { healthy_since } => {
+                self.enter(turn, State::Suspect { healthy_since }, reason, Some(Evidence::Suspect));
+            }
+            State::Suspect { .. } => self.reason = reason,
+            State::Unknown
+            | State::Stopped
+            | State::Starting
+            | State::Warming { .. }
+            | State::Proving(_)
+            | State::Sick { .. }
+            | State::Restarting { .. }
+            | State::Waiting { .. }
+            | State::Parked { .. } => {}
         }
-        let reason = Reason::probe_failing(what, bad, failures);
-        if let State::Suspect { bad: count, .. } = &mut self.state {
-            *count = bad;
-            self.reason = reason;
-        } else {
-            self.enter(turn, State::Suspect { healthy_since, bad }, reason, Some(Evidence::Suspect));
+    }
+
+    /// Enough lines in the log say that it is sick; the last was written at `at`. They do not confirm a fatal one: whoever
+    /// can forge the one can forge the other.
+    pub(super) fn suspect_evidence(&mut self, turn: &mut Turn, cause: Reason, at: Moment) {
+        match &mut self.state {
+            State::Unknown | State::Serving { .. } | State::Suspect { .. } => self.sick(turn, Evidence::Suspect, cause, None),
+            State::Proving(proving) => proving.last_bad = Some(cause.text),
+            State::Sick { trouble, doubt: None } | State::Waiting { trouble, .. } | State::Parked { trouble, .. } => {
+                trouble.failed_while_out |= trouble.out_since.is_some_and(|since| at >= since);
+            }
+            State::Sick { doubt: Some(_), .. } | State::Stopped | State::Starting | State::Warming { .. } | State::Restarting { .. } => {}
         }
     }
 
     fn fatal_answer(&mut self, turn: &mut Turn, answer: &str) {
         match &self.state {
-            State::Unknown { .. } | State::Proving(_) | State::Serving { .. } | State::Suspect { .. } => {
+            State::Unknown | State::Proving(_) | State::Serving { .. } | State::Suspect { .. } => {
                 self.sick(turn, Evidence::Fatal, Reason::fatal_answer(answer), None);
             }
             State::Sick { trouble, doubt: Some(_) } => {
@@ -212,57 +239,49 @@ impl Machine {
         }
     }
 
-    fn fatal_line(&mut self, turn: &mut Turn, line: &str) {
+    pub(super) fn fatal_line(&mut self, turn: &mut Turn, line: &str) {
         let cause = Reason::fatal_pattern(line);
         let young = self.instance.is_some_and(|instance| turn.now < instance.warm_until);
         let back = match &self.state {
             // Nothing is probed then, so it stands by itself.
             State::Warming { .. } => None,
-            State::Unknown { .. } if young => None,
-            State::Unknown { .. } | State::Proving(_) => Some(Back::Proving),
-            State::Serving { healthy_since } | State::Suspect { healthy_since, .. } => {
-                Some(Back::Serving { healthy_since: *healthy_since })
-            }
+            State::Unknown if young => None,
+            State::Unknown | State::Proving(_) => Some(Back::Proving),
+            State::Serving { healthy_since } | State::Suspect { healthy_since } => Some(Back::Serving { healthy_since: *healthy_since }),
             // Probes have failed already: they confirm it.
             State::Sick { .. } | State::Waiting { .. } | State::Parked { .. } => return self.worse(turn, cause),
             State::Stopped | State::Starting | State::Restarting { .. } => return,
         };
         let doubt = back.map(|back| Doubt { until: turn.now.plus(DOUBT), passed: 0, back });
         // The probe that confirms it is asked for after the line; one that is on its way asked too early.
-        self.beat.restart();
+        self.ask_all_anew();
         self.sick(turn, Evidence::Fatal, cause, doubt);
     }
 
-    fn says_recovered(&mut self, turn: &mut Turn, line: &str) {
-        match &mut self.state {
-            State::Suspect { healthy_since, .. } => {
-                let healthy_since = *healthy_since;
-                self.enter(turn, State::Serving { healthy_since }, Reason::recovered_by_line(line), None);
-            }
-            State::Unknown { bad, .. } => *bad = 0,
-            State::Stopped
-            | State::Starting
-            | State::Warming { .. }
-            | State::Proving(_)
-            | State::Serving { .. }
-            | State::Sick { .. }
-            | State::Restarting { .. }
-            | State::Waiting { .. }
-            | State::Parked { .. } => {}
-        }
+    /// No probe that was asked in the time of the doubt is on its way: such a one has the last word.
+    pub(super) fn doubt_is_answered(&self, doubt: &Doubt) -> bool {
+        doubt.passed > 0 && !self.probes.iter().any(|probe| probe.beat.asked_before(doubt.until))
     }
 
     fn sick(&mut self, turn: &mut Turn, evidence: Evidence, cause: Reason, doubt: Option<Doubt>) {
         let trouble = Trouble { alone_delay: self.alone_delay(turn.roll), ..Trouble::new(turn.now, cause.clone(), evidence) };
+        self.prove_anew();
         self.enter(turn, State::Sick { trouble, doubt }, cause, Some(evidence));
+    }
+
+    /// What was good before does not show that it is well again.
+    fn prove_anew(&mut self) {
+        for probe in &mut self.probes {
+            probe.tally.doubt();
+        }
     }
 
     /// The doubt is over: it is as sick as the line said. The restart follows in this very turn, unless a gate is shut;
     /// then the view says why it is sick in these words.
     fn confirmed(&mut self, cause: Reason) {
+        self.prove_anew();
         if let State::Sick { trouble, doubt } = &mut self.state {
             *doubt = None;
-            trouble.good = 0;
             trouble.cause = cause.clone();
             self.reason = cause;
         }
@@ -270,15 +289,22 @@ impl Machine {
 
     /// Suspect evidence became fatal; what is fatal already stays as it is.
     fn worse(&mut self, turn: &mut Turn, cause: Reason) {
+        self.prove_anew();
         let mut state = self.state.clone();
         let Some(trouble) = state.trouble_mut() else { return };
-        trouble.good = 0;
         if trouble.evidence != Evidence::Fatal {
             trouble.evidence = Evidence::Fatal;
             trouble.cause = cause.clone();
             self.enter(turn, state, cause, Some(Evidence::Fatal));
-        } else {
-            self.state = state;
+        }
+    }
+
+    /// A state was entered: what the probes said before counts no more once it is proven.
+    pub(super) fn settle_tallies(&mut self, from: ServiceState, to: ServiceState) {
+        if to == ServiceState::Serving && from != ServiceState::Suspect {
+            for probe in &mut self.probes {
+                probe.tally.forgive();
+            }
         }
     }
 }

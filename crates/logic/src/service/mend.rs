@@ -17,14 +17,14 @@ const ALONE_SALT: u64 = 0x0A10_4EDE;
 
 /// Whether a restart may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Gate {
+pub(super) enum May {
     /// From then on.
     From(Moment),
     /// Not before something happens that is not a matter of time.
     Shut(&'static str),
 }
 
-impl Gate {
+impl May {
     pub(super) const fn opens(self) -> Option<Moment> {
         match self {
             Self::From(at) => Some(at),
@@ -51,64 +51,64 @@ pub(super) enum Patience {
 
 impl Trouble {
     pub(super) const fn new(now: Moment, cause: Reason, evidence: Evidence) -> Self {
-        Self { cause, evidence, since: now, good: 0, word: None, out_since: None, failed_while_out: false, alone_delay: Span::ZERO }
+        Self { cause, evidence, since: now, word: None, out_since: None, failed_while_out: false, alone_delay: Span::ZERO }
     }
 }
 
 impl Machine {
     /// Whether a restart may begin, as far as everything but its back-off goes.
-    pub(super) fn gate(&self, trouble: &Trouble) -> Gate {
+    pub(super) fn gate(&self, trouble: &Trouble, now: Moment) -> May {
         if self.job.is_some() {
-            return Gate::Shut("its restart job to end");
+            return May::Shut("its restart job to end");
         }
         if !self.visible {
-            return Gate::Shut("systemd to answer");
+            return May::Shut("systemd to answer");
         }
         if self.unit.as_ref().is_some_and(|seen| seen.job) {
-            return Gate::Shut("somebody's job for the unit to end");
+            return May::Shut("somebody's job for the unit to end");
         }
         // What does not run has no traffic to lose.
         if self.instance.is_none() {
-            return Gate::From(Moment::default());
+            return May::From(Moment::default());
         }
         match trouble.evidence {
             Evidence::Fatal => self.fatal_gate(trouble),
-            Evidence::Suspect => self.suspect_gate(trouble),
+            Evidence::Suspect => self.suspect_gate(trouble, now),
         }
     }
 
     /// Needs nobody's leave; goes out of rotation first, where somebody is there to say that it is out.
-    fn fatal_gate(&self, trouble: &Trouble) -> Gate {
+    fn fatal_gate(&self, trouble: &Trouble) -> May {
         let decided = trouble.word.is_some_and(|seen| match seen.by {
             // As out as it will be.
             Holder::Floor | Holder::Operator => true,
             Holder::Haproxy | Holder::Warden => seen.confirmed == Confirmed::Out,
         });
         if decided || !self.policy.coordinated || self.traffic.is_none() {
-            Gate::From(Moment::default())
+            May::From(Moment::default())
         } else {
-            Gate::From(trouble.since.plus(OUT_FIRST))
+            May::From(trouble.since.plus(OUT_FIRST))
         }
     }
 
     /// Begins when nothing can be lost by it: out, and failing even so. Without anybody to ask: alone, after a while.
-    fn suspect_gate(&self, trouble: &Trouble) -> Gate {
-        if trouble.good > 0 {
-            return Gate::Shut("the next failing probe");
+    fn suspect_gate(&self, trouble: &Trouble, now: Moment) -> May {
+        if !self.still_failing(now) {
+            return May::Shut("the next failing probe");
         }
         if !self.policy.coordinated {
-            return Gate::From(Moment::default());
+            return May::From(Moment::default());
         }
         let Some(seen) = self.traffic_known() else {
             let silent = self.silent_since.unwrap_or(trouble.since).plus(self.policy.coordinator_silent_for);
-            return Gate::From(silent.max(trouble.since).plus(trouble.alone_delay));
+            return May::From(silent.max(trouble.since).plus(trouble.alone_delay));
         };
         match (seen.by, seen.confirmed) {
-            (Holder::Floor, _) => Gate::Shut("another server to take the traffic: the floor keeps this one in"),
-            (Holder::Operator, _) => Gate::Shut("the operator's mark on the server to be lifted"),
-            (Holder::Warden | Holder::Haproxy, Confirmed::Out) if trouble.failed_while_out => Gate::From(Moment::default()),
-            (Holder::Warden | Holder::Haproxy, Confirmed::Out) => Gate::Shut("a probe that fails while it is out"),
-            (Holder::Warden | Holder::Haproxy, Confirmed::In | Confirmed::Unknown) => Gate::Shut("HAProxy to confirm that it is out"),
+            (Holder::Floor, _) => May::Shut("another server to take the traffic: the floor keeps this one in"),
+            (Holder::Operator, _) => May::Shut("the operator's mark on the server to be lifted"),
+            (Holder::Warden | Holder::Haproxy, Confirmed::Out) if trouble.failed_while_out => May::From(Moment::default()),
+            (Holder::Warden | Holder::Haproxy, Confirmed::Out) => May::Shut("a probe that fails while it is out"),
+            (Holder::Warden | Holder::Haproxy, Confirmed::In | Confirmed::Unknown) => May::Shut("HAProxy to confirm that it is out"),
         }
     }
 
@@ -131,7 +131,7 @@ impl Machine {
             return self.enter(turn, State::Parked { trouble, trial_at }, reason, evidence);
         }
         let delay = backoff::delay(&policy, self.row, turn.roll);
-        let open = self.gate(&trouble).opens().is_some_and(|at| at <= turn.now);
+        let open = self.gate(&trouble, turn.now).opens().is_some_and(|at| at <= turn.now);
         if delay.is_zero() && open {
             return self.restart(turn, trouble, Standing::Regular);
         }
@@ -158,7 +158,7 @@ impl Machine {
             Standing::Trial => Reason::trial(&cause),
         };
         // Before the change is published: a millisecond less without a service.
-        turn.push(Effect::Restart { ticket, reset_failed: self.start_limit_hit(), incident, cause });
+        turn.push(Effect::Restart { ticket, reset_failed: self.start_limit_hit(), stop: self.policy.stop.how, incident, cause });
         let evidence = Some(trouble.evidence);
         self.enter(turn, State::Restarting { trouble, ended: None }, reason, evidence);
     }

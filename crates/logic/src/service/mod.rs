@@ -23,23 +23,31 @@
 pub mod backoff;
 mod beat;
 mod chance;
+mod depends;
+mod flap;
 mod incident;
 pub mod input;
 mod judge;
 mod mend;
+mod pattern;
 pub mod policy;
 mod state;
+mod tally;
 mod unit;
 mod view;
 mod window;
 
-pub use view::{LastRestart, Next, View, Warmup};
+pub use view::{DependsView, Gate, GateStatus, LastRestart, Mark, MarkKind, Next, Recycle, Tally, View, Warmup};
 
 use crate::moment::Moment;
 use crate::reason::Reason;
 use beat::Beat;
-use input::{Effect, Input, Invocation, LogHit, Ticket, TrafficSeen, UnitSeen};
+use depends::Dependency;
+use flap::Penalty;
+use input::{Effect, Input, Invocation, Ticket, TrafficSeen, UnitSeen};
+use pattern::{Early, Hits};
 use policy::Policy;
+use serde::{Deserialize, Serialize};
 use state::State;
 use warden_protocol::vocab::{Confirmed, Evidence, ServiceState};
 use window::Window;
@@ -48,6 +56,8 @@ use window::Window;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     policy: Policy,
+    /// When it was told something last.
+    at: Moment,
     state: State,
     since: Moment,
     reason: Reason,
@@ -60,9 +70,14 @@ pub struct Machine {
     instance: Option<Instance>,
     /// A main process that is known to have ended: a reading made before its end does not bring it back.
     ended: Option<(Invocation, u32)>,
-    /// A log line of an instance that systemd has not shown yet: the journal may be faster than the bus.
-    early_hit: Option<LogHit>,
-    beat: Beat,
+    early: Early,
+    /// In the policy's order, as the two that follow.
+    probes: Vec<Probe>,
+    hits: Vec<Hits>,
+    depends: Vec<Dependency>,
+    penalty: Penalty,
+    /// What the instance held when it was read last.
+    memory: Option<u64>,
     /// The restart that is outstanding.
     job: Option<Ticket>,
     /// Tickets given out so far.
@@ -80,8 +95,15 @@ pub struct Machine {
     dismissed: u64,
 }
 
+/// One probe of the service: its beat, and what it said of this instance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Probe {
+    beat: Beat,
+    tally: tally::Tally,
+}
+
 /// One run of the unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Instance {
     invocation: Invocation,
     pid: u32,
@@ -109,8 +131,12 @@ impl Machine {
     pub fn new(policy: Policy, now: Moment) -> Self {
         Self {
             window: Window::new(policy.restart.window),
+            probes: vec![Probe::default(); policy.probes.len()],
+            hits: vec![Hits::default(); policy.patterns.len()],
+            depends: vec![Dependency::default(); policy.depends.len()],
             policy,
-            state: State::Unknown { good: 0, bad: 0 },
+            at: now,
+            state: State::Unknown,
             since: now,
             reason: Reason::not_seen_yet(),
             evidence: None,
@@ -119,8 +145,9 @@ impl Machine {
             visible: false,
             instance: None,
             ended: None,
-            early_hit: None,
-            beat: Beat::default(),
+            early: Early::default(),
+            penalty: Penalty::default(),
+            memory: None,
             job: None,
             tickets: 0,
             traffic: None,
@@ -138,6 +165,7 @@ impl Machine {
     /// `roll` is any random number, a fresh one for every call.
     pub fn handle(&mut self, now: Moment, roll: u64, input: Input) -> Vec<Effect> {
         let mut turn = Turn { now, roll, effects: Vec::new() };
+        self.at = now;
         match input {
             Input::Timer => {}
             Input::Unit(seen) => self.unit_seen(&mut turn, seen),
@@ -147,7 +175,14 @@ impl Machine {
             Input::LogHit(hit) => self.log_hit(&mut turn, hit),
             Input::JobEnded { ticket, result } => self.job_ended(&mut turn, ticket, &result),
             Input::Traffic(seen) => self.traffic_seen(&mut turn, seen),
+            Input::Memory { invocation, bytes } => {
+                if self.instance.is_some_and(|instance| instance.invocation == invocation) {
+                    self.memory = Some(bytes);
+                }
+            }
+            Input::Operator(_) => {}
         }
+        self.give_up_lost(&mut turn);
         // Each move leads to a state whose own timer lies ahead, at the latest to a restart that is outstanding: the longest
         // chain is warm-up over, not proven in time, parked, trial. The bound is for the case that this is not true.
         for _ in 0..8 {
@@ -178,7 +213,8 @@ impl Machine {
             State::Waiting { trouble, .. } => self.restart(turn, trouble, mend::Standing::Regular),
             State::Parked { trouble, .. } => self.restart(turn, trouble, mend::Standing::Trial),
             State::Restarting { .. } => self.settle(turn, mend::Patience::Over),
-            State::Unknown { .. } | State::Stopped | State::Starting | State::Serving { .. } | State::Suspect { .. } => return false,
+            State::Suspect { .. } => self.lift_suspicion(turn, Reason::lines_ceased()),
+            State::Unknown | State::Stopped | State::Starting | State::Serving { .. } => return false,
         }
         true
     }
@@ -188,16 +224,14 @@ impl Machine {
         match &self.state {
             State::Warming { until } => Some(*until),
             State::Proving(proving) => Some(proving.by),
-            State::Sick { doubt: Some(doubt), .. } => {
-                // A probe that is on its way has the last word.
-                (doubt.passed > 0 && self.beat.idle()).then_some(doubt.until)
-            }
-            State::Sick { trouble, doubt: None } => self.gate(trouble).opens(),
+            State::Sick { doubt: Some(doubt), .. } => self.doubt_is_answered(doubt).then_some(doubt.until),
+            State::Sick { trouble, doubt: None } => self.gate(trouble, self.at).opens(),
             State::Waiting { trouble, at } | State::Parked { trouble, trial_at: at } => {
-                self.gate(trouble).opens().map(|opens| opens.max(*at))
+                self.gate(trouble, self.at).opens().map(|opens| opens.max(*at))
             }
             State::Restarting { ended, .. } => ended.as_ref().map(|ended| ended.settle_by),
-            State::Unknown { .. } | State::Stopped | State::Starting | State::Serving { .. } | State::Suspect { .. } => None,
+            State::Suspect { .. } if !self.some_probe_fails() => self.suspicion_over(),
+            State::Unknown | State::Stopped | State::Starting | State::Serving { .. } | State::Suspect { .. } => None,
         }
     }
 
@@ -220,6 +254,10 @@ impl Machine {
         if from != to {
             self.since = turn.now;
         }
+        if evidence.is_some() && state.healthy_since().is_none() && self.state.healthy_since().is_some() {
+            self.penalise(turn.now);
+        }
+        self.settle_tallies(from, to);
         self.state = state;
         self.reason = because.clone();
         self.evidence = evidence;
@@ -263,12 +301,13 @@ impl Machine {
         let out = seen.is_some_and(|seen| seen.confirmed == Confirmed::Out);
         if let Some(trouble) = self.state.trouble_mut() {
             trouble.word = seen;
-            if out && trouble.out_since.is_none() && trouble.evidence == Evidence::Suspect {
-                // Whether it fails even so is asked at once; the probe on its way was asked too early to tell.
-                self.beat.restart();
-            }
+            // Whether it fails even so is asked at once; the probe on its way was asked too early to tell.
+            let ask = out && trouble.out_since.is_none() && trouble.evidence == Evidence::Suspect;
             trouble.out_since = out.then(|| trouble.out_since.unwrap_or(turn.now));
             trouble.failed_while_out &= out;
+            if ask {
+                self.ask_all_anew();
+            }
         }
         self.warm_when_out(turn);
     }

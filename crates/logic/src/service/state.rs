@@ -5,16 +5,14 @@
 use super::input::TrafficSeen;
 use crate::moment::{Moment, Span};
 use crate::reason::Reason;
+use serde::{Deserialize, Serialize};
 use warden_protocol::vocab::{Evidence, ServiceState};
 
 /// Where a service stands, with what is known only there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum State {
     /// Not seen, or seen running by an agent that has just begun: verdicts are being collected, traffic stays as it is.
-    Unknown {
-        good: u32,
-        bad: u32,
-    },
+    Unknown,
     Stopped,
     Starting,
     Warming {
@@ -26,7 +24,6 @@ pub(super) enum State {
     },
     Suspect {
         healthy_since: Moment,
-        bad: u32,
     },
     /// `doubt`: a fatal log line that no probe has confirmed yet.
     Sick {
@@ -48,27 +45,23 @@ pub(super) enum State {
     },
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Proving {
     /// Not proven by then is sick.
     pub(super) by: Moment,
     /// The last answer of any kind, or the begin: what a busy answer moves `by` by.
     pub(super) last_answer: Moment,
-    /// Good verdicts in a row.
-    pub(super) good: u32,
     /// What the last bad verdict said.
     pub(super) last_bad: Option<String>,
 }
 
 /// What is wrong, and what has been learnt since.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Trouble {
     pub(super) cause: Reason,
     pub(super) evidence: Evidence,
     /// Since when: the first report could go out then.
     pub(super) since: Moment,
-    /// Good verdicts in a row since.
-    pub(super) good: u32,
     /// The coordinator's last word that came after `since`.
     pub(super) word: Option<TrafficSeen>,
     /// HAProxy has been confirmed to send it nothing since then.
@@ -80,7 +73,7 @@ pub(super) struct Trouble {
 }
 
 /// A fatal log line waits for a probe to confirm it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Doubt {
     /// When no probe has failed by then, the line is dismissed.
     pub(super) until: Moment,
@@ -90,7 +83,7 @@ pub(super) struct Doubt {
     pub(super) back: Back,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Back {
     /// It had been proven.
     Serving { healthy_since: Moment },
@@ -98,7 +91,7 @@ pub(super) enum Back {
     Proving,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ended {
     /// systemd is given until then to show what became of the unit.
     pub(super) settle_by: Moment,
@@ -110,7 +103,7 @@ impl State {
     /// The word for it that everybody knows.
     pub(super) const fn label(&self) -> ServiceState {
         match self {
-            Self::Unknown { .. } => ServiceState::Unknown,
+            Self::Unknown => ServiceState::Unknown,
             Self::Stopped => ServiceState::Stopped,
             Self::Starting => ServiceState::Starting,
             Self::Warming { .. } => ServiceState::Warming,
@@ -131,7 +124,7 @@ impl State {
             | Self::Restarting { trouble, .. }
             | Self::Waiting { trouble, .. }
             | Self::Parked { trouble, .. } => Some(trouble),
-            Self::Unknown { .. }
+            Self::Unknown
             | Self::Stopped
             | Self::Starting
             | Self::Warming { .. }
@@ -148,7 +141,7 @@ impl State {
             | Self::Restarting { trouble, .. }
             | Self::Waiting { trouble, .. }
             | Self::Parked { trouble, .. } => Some(trouble),
-            Self::Unknown { .. }
+            Self::Unknown
             | Self::Stopped
             | Self::Starting
             | Self::Warming { .. }
@@ -162,7 +155,7 @@ impl State {
     pub(super) const fn healthy_since(&self) -> Option<Moment> {
         match self {
             Self::Serving { healthy_since } | Self::Suspect { healthy_since, .. } => Some(*healthy_since),
-            Self::Unknown { .. }
+            Self::Unknown
             | Self::Stopped
             | Self::Starting
             | Self::Warming { .. }

@@ -68,7 +68,7 @@ impl Machine {
         match self.state {
             // Expected: our job stops it.
             State::Restarting { .. } => {}
-            State::Unknown { .. }
+            State::Unknown
             | State::Stopped
             | State::Starting
             | State::Warming { .. }
@@ -86,7 +86,7 @@ impl Machine {
 
     /// A service that an agent found young, and that is out already, warms up like any other.
     pub(super) fn warm_when_out(&mut self, turn: &mut Turn) {
-        let (State::Unknown { .. }, Some(instance)) = (&self.state, self.instance) else { return };
+        let (State::Unknown, Some(instance)) = (&self.state, self.instance) else { return };
         if turn.now < instance.warm_until && self.traffic.is_some_and(|seen| seen.confirmed == Confirmed::Out) {
             let reason = Reason::warmup_found(turn.now.since(instance.started), self.policy.warmup);
             self.enter(turn, State::Warming { until: instance.warm_until }, reason, None);
@@ -94,7 +94,7 @@ impl Machine {
     }
 
     pub(super) fn prove(&mut self, turn: &mut Turn, because: Reason) {
-        let proving = Proving { by: turn.now.plus(self.policy.prove_within), last_answer: turn.now, good: 0, last_bad: None };
+        let proving = Proving { by: turn.now.plus(self.prove_within(turn.now)), last_answer: turn.now, last_bad: None };
         self.enter(turn, State::Proving(proving), because, None);
     }
 
@@ -157,13 +157,17 @@ impl Machine {
     }
 
     fn begin(&mut self, turn: &mut Turn, invocation: Invocation, seen: &UnitSeen, first: bool) {
-        let unknown = first && matches!(self.state, State::Unknown { .. });
+        let unknown = first && matches!(self.state, State::Unknown);
         // Without a main process there is no start: an instance that began under our eyes began now, any other long ago.
         let started = seen.started.unwrap_or(if unknown { Moment::default() } else { turn.now });
         let warm_until = started.plus(self.policy.warmup);
         self.instance = Some(Instance { invocation, pid: seen.main_pid, started, warm_until });
         self.ended = None;
-        self.beat.restart();
+        self.memory = None;
+        for probe in &mut self.probes {
+            *probe = super::Probe::default();
+        }
+        self.hits.iter_mut().for_each(super::Hits::clear);
         if unknown {
             self.reason = Reason::reattached(turn.now.since(started));
             self.warm_when_out(turn);
@@ -172,7 +176,7 @@ impl Machine {
         } else {
             self.prove(turn, Reason::warmup_over(self.policy.warmup));
         }
-        if let Some(hit) = self.early_hit.take_if(|hit| hit.invocation == invocation) {
+        for hit in self.early.take(invocation) {
             self.log_hit(turn, hit);
         }
     }
@@ -197,7 +201,7 @@ impl Machine {
         match self.state {
             _ if seen.job => self.stopped(turn, Reason::being_stopped()),
             State::Starting | State::Stopped => {}
-            State::Unknown { .. }
+            State::Unknown
             | State::Warming { .. }
             | State::Proving(_)
             | State::Serving { .. }

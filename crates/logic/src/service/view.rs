@@ -1,9 +1,10 @@
 //! What the machine shows of itself: for reports, status, metrics and `STATUS=`.
 
-use super::input::Invocation;
-use super::mend::Gate;
+use super::Machine;
+use super::input::{Invocation, PermitId};
+use super::mend::May;
+use super::policy::{Mode, Policy};
 use super::state::State;
-use super::{Machine, policy::Policy};
 use crate::moment::{Moment, Span};
 use crate::reason::Reason;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,115 @@ pub struct View {
     pub last_restart: Option<LastRestart>,
     /// Fatal lines that no probe confirmed.
     pub dismissed: u64,
+    /// Whether it acts.
+    pub mode: Mode,
+    /// How its probes count, in the policy's order.
+    pub probes: Vec<Tally>,
+    /// What it depends on, in the policy's order.
+    pub depends: Vec<DependsView>,
+    /// What the instance held when it was read last, in bytes.
+    pub memory: Option<u64>,
+    /// Its next planned restart, where there is to be one.
+    pub recycle: Option<Recycle>,
+    /// The operator's mark that stands; maintenance goes before drain.
+    pub mark: Option<Mark>,
+    /// What it is charged with for losing `serving` again and again, in thousandths of a loss.
+    pub penalty: u32,
+    /// Planned restarts asked for since the machine began; they are not among `restarts`.
+    pub planned: u64,
+    /// Which planned restart is wanted, or under way: `recycle_age`, `recycle_memory`, `operator`.
+    pub planned_action: Option<&'static str>,
+    /// The permit that is made use of.
+    pub permit: Option<PermitId>,
+    /// What must hold before it serves, or before it is restarted, in that order. The first that is shut holds it.
+    pub gates: Vec<Gate>,
+}
+
+/// How one probe counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// Good verdicts in a row.
+    pub good_in_row: u32,
+    /// Bad verdicts among the last `of`.
+    pub bad: u32,
+    /// So many good ones in a row are asked for now.
+    pub needed_good: u32,
+    /// So many bad ones make it sick.
+    pub failures: u32,
+    /// See `bad`; equal to `failures`: in a row.
+    pub of: u32,
+}
+
+/// One dependency.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DependsView {
+    /// Whether it is there; `None`: not known yet.
+    pub up: Option<bool>,
+    /// What it said last; empty before its first answer.
+    pub text: String,
+}
+
+/// A planned restart that is to come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recycle {
+    /// When its age makes it due.
+    pub at: Option<Moment>,
+    /// The memory that makes it due, in bytes.
+    pub above: Option<u64>,
+    /// What it waits for, once it is due.
+    pub waits_for: Option<String>,
+}
+
+/// A person's mark on the service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// What it asks for.
+    pub kind: MarkKind,
+    /// Who set it.
+    pub by: String,
+    /// Why, in their words; may be empty.
+    pub reason: String,
+    /// Since when.
+    pub since: Moment,
+    /// When it ends by itself.
+    pub until: Option<Moment>,
+}
+
+/// What a mark asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MarkKind {
+    /// Out of rotation; judged and restarted as ever.
+    Drain,
+    /// Out of rotation, and nothing is restarted.
+    Maintenance,
+}
+
+/// One condition on the way to serving, or to a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gate {
+    /// Its name: `operator`, `unit`, `dependencies`, …
+    pub name: &'static str,
+    /// How it stands.
+    pub status: GateStatus,
+    /// What it is about, with its figures: `1 of 2 good probes`.
+    pub text: String,
+    /// When it opens by itself.
+    pub until: Option<Moment>,
+    /// What opens it, where time does not.
+    pub opens_by: Option<String>,
+}
+
+/// How a gate stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GateStatus {
+    /// It does not hold anything up.
+    Open,
+    /// It does.
+    Shut,
+    /// It is looked at once those before it are open.
+    Later,
 }
 
 /// A warm-up that is under way.
@@ -97,12 +207,35 @@ impl Machine {
             instance: self.instance.map(|instance| (instance.invocation, instance.started)),
             warmup: self.warmup(),
             next: self.next(),
-            waits_for: self.waits_for(),
+            waits_for: self.waits_for(now),
             restarts: self.restarts,
             restarts_in_window: self.window.count(now),
             last_restart: self.last_restart.clone(),
             dismissed: self.dismissed,
+            mode: self.policy.mode,
+            probes: self.tallies(now),
+            depends: self.depends.iter().map(|known| DependsView { up: known.up, text: known.text.clone() }).collect(),
+            memory: self.memory,
+            recycle: None,
+            mark: None,
+            penalty: self.penalty.left(self.policy.flap_half_life, now),
+            planned: 0,
+            planned_action: None,
+            permit: None,
+            gates: Vec::new(),
         }
+    }
+
+    fn tallies(&self, now: Moment) -> Vec<Tally> {
+        let each = self.policy.probes.iter().zip(&self.probes).enumerate();
+        each.map(|(index, (policy, probe))| Tally {
+            good_in_row: probe.tally.good(),
+            bad: probe.tally.bad(policy),
+            needed_good: self.needed(index, now),
+            failures: policy.failures,
+            of: policy.of,
+        })
+        .collect()
     }
 
     const fn warmup(&self) -> Option<Warmup> {
@@ -126,7 +259,7 @@ impl Machine {
             State::Sick { doubt: Some(_), .. } => "the log line is dismissed unless a probe fails",
             State::Sick { doubt: None, .. } | State::Waiting { .. } => "restart",
             State::Parked { .. } => "trial restart",
-            State::Unknown { .. }
+            State::Unknown
             | State::Stopped
             | State::Starting
             | State::Serving { .. }
@@ -136,11 +269,11 @@ impl Machine {
         self.next_move().map(|at| Next { at, what })
     }
 
-    fn waits_for(&self) -> Option<&'static str> {
+    fn waits_for(&self, now: Moment) -> Option<&'static str> {
         let trouble = match &self.state {
             State::Sick { doubt: Some(_), .. } => return Some("a probe to confirm it"),
             State::Sick { trouble, doubt: None } | State::Waiting { trouble, .. } | State::Parked { trouble, .. } => trouble,
-            State::Unknown { .. }
+            State::Unknown
             | State::Stopped
             | State::Starting
             | State::Warming { .. }
@@ -149,9 +282,9 @@ impl Machine {
             | State::Suspect { .. }
             | State::Restarting { .. } => return None,
         };
-        match self.gate(trouble) {
-            Gate::Shut(what) => Some(what),
-            Gate::From(_) => None,
+        match self.gate(trouble, now) {
+            May::Shut(what) => Some(what),
+            May::From(_) => None,
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The moments of past restarts, as far back as they matter.
 
 use crate::moment::{Moment, Span};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
 /// Restarts within a sliding window.
 ///
 /// Exact, not bucketed: the restart limit bounds how many there can be (`limit` and one trial for each `trial_every`).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Window {
     length: Span,
     moments: VecDeque<Moment>,

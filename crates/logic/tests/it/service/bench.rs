@@ -4,25 +4,35 @@ use warden_logic::moment::{Moment, Span};
 use warden_logic::service::input::{
     ActiveState, Effect, Input, Invocation, JobResult, LogHit, Means, Probed, RestartSetting, Ticket, TrafficSeen, UnitSeen,
 };
-use warden_logic::service::policy::{Policy, ProbePolicy, RestartPolicy};
+use warden_logic::service::policy::{Mode, PatternPolicy, Policy, ProbePolicy, RecyclePolicy, RestartPolicy, Stop, StopPolicy};
 use warden_logic::service::{Machine, View};
 use warden_protocol::vocab::{Confirmed, Holder, ServiceState, Verdict};
 
 pub(super) const BEGIN: u64 = 1_000_000_000;
 
+/// The patterns of [`policy`]: one line is enough, but of suspect ones three within ten seconds.
+pub(super) const fn pattern(means: Means) -> usize {
+    match means {
+        Means::Fatal => 0,
+        Means::Suspect => 1,
+        Means::Recovered => 2,
+    }
+}
+
 /// 30 s of warm-up, 3 failures, 2 successes, a steady second.
 pub(super) fn policy() -> Policy {
+    let pattern = |means, count| PatternPolicy { means, count, window: Span::from_secs(10) };
     Policy {
+        mode: Mode::Supervise,
         warmup: Span::from_secs(30),
         probe_during_warmup: false,
         prove_within: Span::from_secs(60),
-        probe: ProbePolicy {
-            every: Span::from_secs(1),
-            every_in_doubt: Span::from_millis(250),
-            timeout: Span::from_secs(2),
-            failures: 3,
-            successes: 2,
-        },
+        probes: vec![probe()],
+        patterns: vec![pattern(Means::Fatal, 1), pattern(Means::Suspect, 3), pattern(Means::Recovered, 1)],
+        depends: Vec::new(),
+        recycle: RecyclePolicy::NEVER,
+        flap_half_life: Span::from_secs(600),
+        stop: StopPolicy { how: Stop::Graceful, kill_after: Span::from_secs(10), drain: Span::from_secs(30) },
         restart: RestartPolicy {
             first_delay: Span::ZERO,
             delay: Span::from_secs(1),
@@ -34,6 +44,17 @@ pub(super) fn policy() -> Policy {
         },
         coordinator_silent_for: Span::from_secs(30),
         coordinated: true,
+    }
+}
+
+pub(super) fn probe() -> ProbePolicy {
+    ProbePolicy {
+        every: Span::from_secs(1),
+        every_in_doubt: Span::from_millis(250),
+        timeout: Span::from_secs(2),
+        failures: 3,
+        of: 3,
+        successes: 2,
     }
 }
 
@@ -49,6 +70,7 @@ pub(super) fn running(n: u128, started: Moment) -> UnitSeen {
         started: Some(started),
         restart: RestartSetting::Always,
         job: false,
+        start_limit: None,
     }
 }
 
@@ -159,8 +181,8 @@ impl Bench {
     }
 
     pub(super) fn line(&mut self, means: Means, line: &str) {
-        let (invocation, line) = (self.invocation(), line.to_owned());
-        self.tell(Input::LogHit(LogHit { invocation, pattern: "doom".to_owned(), means, line, at: self.now }));
+        let (invocation, line) = (self.invocation(), format!("journal: {line}"));
+        self.tell(Input::LogHit(LogHit { invocation, pattern: pattern(means), line, at: self.now }));
     }
 
     pub(super) fn doom(&mut self) {
@@ -168,7 +190,7 @@ impl Bench {
     }
 
     pub(super) fn traffic(&mut self, confirmed: Confirmed, by: Holder) {
-        self.tell(Input::Traffic(Some(TrafficSeen { confirmed, by })));
+        self.tell(Input::Traffic(Some(TrafficSeen { confirmed, by, sessions: None, permit: None })));
     }
 
     /// The restart that was asked for last.
@@ -200,6 +222,8 @@ pub(super) fn word(effect: &Effect) -> String {
         Effect::Probe { .. } => "probe".to_owned(),
         Effect::Restart { reset_failed: false, .. } => "restart".to_owned(),
         Effect::Restart { reset_failed: true, .. } => "reset, restart".to_owned(),
+        Effect::Kill { .. } => "kill".to_owned(),
+        Effect::WouldRestart { .. } => "would restart".to_owned(),
         Effect::Changed { from, to, .. } => format!("{from} > {to}"),
         Effect::Dismissed { .. } => "dismissed".to_owned(),
         Effect::Anomaly { what } => format!("anomaly: {what}"),

@@ -242,9 +242,8 @@ fn lines_of_another_instance_have_no_effect_unless_it_comes() {
     let mut bench = Bench::serving(policy());
     let hit = |n| warden_logic::service::input::LogHit {
         invocation: Invocation(n),
-        pattern: "doom".to_owned(),
-        means: Means::Fatal,
-        line: "We all gonna die".to_owned(),
+        pattern: 0,
+        line: "journal: We all gonna die".to_owned(),
         at: Moment::from_micros(BEGIN),
     };
     bench.tell(Input::LogHit(hit(99)));
@@ -259,9 +258,9 @@ fn lines_of_another_instance_have_no_effect_unless_it_comes() {
 fn suspect_lines_count_as_failures_and_recovered_ones_lift_a_suspicion() {
     let mut bench = Bench::serving(policy());
     bench.line(Means::Suspect, "slow query");
-    assert_eq!(bench.view().reason.text, "journal: slow query (1 of 3 in a row)");
+    assert_eq!(bench.view().reason.text, "journal: slow query (1 of 3 within 10 s)");
     bench.line(Means::Recovered, "all is well");
-    assert_eq!((bench.state(), bench.view().reason.text), (ServiceState::Serving, "it says so itself: all is well".to_owned()));
+    assert_eq!((bench.state(), bench.view().reason.text), (ServiceState::Serving, "it says so itself: journal: all is well".to_owned()));
     for _ in 0..3 {
         bench.line(Means::Suspect, "slow query");
     }

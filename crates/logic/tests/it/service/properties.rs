@@ -12,7 +12,7 @@ use warden_protocol::vocab::{Confirmed, Holder, ServiceState, Verdict};
 
 /// The longest that anything well takes to serve: warm-up, back-off and trial, the doubt about a line, and the probes.
 fn patience(policy: &Policy) -> Span {
-    let beats = policy.probe.every.times(u64::from(policy.probe.successes) + 4);
+    let beats = policy.probes[0].every.times(u64::from(policy.probes[0].successes) * 10 + 4);
     [policy.restart.max_delay, policy.restart.trial_every, policy.warmup, policy.warmup, beats]
         .into_iter()
         .fold(Span::from_secs(10), |sum, span| Span::from_micros(sum.as_micros() + span.as_micros()))
@@ -64,7 +64,7 @@ proptest! {
                 2 => Step::Answer { verdict: Verdict::Busy, fatal: false },
                 3 => Step::Unseen,
                 4 => Step::Traffic(None),
-                _ => Step::Traffic(Some(TrafficSeen { confirmed: Confirmed::In, by: Holder::Haproxy })),
+                _ => Step::Traffic(Some(TrafficSeen { confirmed: Confirmed::In, by: Holder::Haproxy, sessions: None, permit: None })),
             });
         }
         prop_assert_eq!(world.machine.view(world.now).state, ServiceState::Unknown);

@@ -1,6 +1,6 @@
 //! A world for the machine: what may happen to a service, in any order, and the watch that is kept over every step.
 
-use super::bench::{BEGIN, idle, running};
+use super::bench::{BEGIN, idle, pattern, running};
 use proptest::prelude::*;
 use warden_logic::moment::{Moment, Span};
 use warden_logic::reason::Label;
@@ -8,7 +8,7 @@ use warden_logic::service::Machine;
 use warden_logic::service::input::{
     ActiveState, Effect, Input, Invocation, JobResult, LogHit, Means, Probed, RestartSetting, Ticket, TrafficSeen, UnitSeen,
 };
-use warden_logic::service::policy::{Policy, ProbePolicy, RestartPolicy};
+use warden_logic::service::policy::{Mode, Policy, ProbePolicy, RecyclePolicy, RestartPolicy};
 use warden_protocol::vocab::{Confirmed, Evidence, Holder, ServiceState, Traffic, Verdict};
 
 /// Which instance something belongs to.
@@ -41,16 +41,23 @@ pub(super) fn policies() -> impl Strategy<Value = Policy> {
     let restart = (0..2_000_u64, 0..5_000_u64, 1..60_000_u64, 0..900_000_u64, 1..6_u32, 1..900_000_u64, 1..600_000_u64);
     (0..60_000_u64, any::<bool>(), 1..90_000_u64, probe, restart, 0..60_000_u64, any::<bool>()).prop_map(
         |(warmup, probe_during_warmup, prove_within, probe, restart, silent_for, coordinated)| Policy {
+            mode: Mode::Supervise,
             warmup: Span::from_millis(warmup),
             probe_during_warmup,
             prove_within: Span::from_millis(prove_within),
-            probe: ProbePolicy {
+            probes: vec![ProbePolicy {
                 every: Span::from_millis(probe.0 + probe.1),
                 every_in_doubt: Span::from_millis(probe.1),
                 timeout: Span::from_millis(probe.2),
                 failures: probe.3,
+                of: probe.3,
                 successes: probe.4,
-            },
+            }],
+            patterns: super::bench::policy().patterns,
+            depends: Vec::new(),
+            recycle: RecyclePolicy::NEVER,
+            flap_half_life: Span::from_secs(600),
+            stop: super::bench::policy().stop,
             restart: RestartPolicy {
                 first_delay: Span::from_millis(restart.0),
                 delay: Span::from_millis(restart.1),
@@ -95,7 +102,7 @@ fn traffic() -> impl Strategy<Value = Option<TrafficSeen>> {
         prop_oneof![Just(Confirmed::In), Just(Confirmed::Out), Just(Confirmed::Unknown)],
         prop_oneof![Just(Holder::Haproxy), Just(Holder::Warden), Just(Holder::Operator), Just(Holder::Floor)],
     );
-    prop_oneof![1 => Just(None), 4 => seen.prop_map(|(confirmed, by)| Some(TrafficSeen { confirmed, by }))]
+    prop_oneof![1 => Just(None), 4 => seen.prop_map(|(confirmed, by)| Some(TrafficSeen { confirmed, by, sessions: None, permit: None }))]
 }
 
 pub(super) fn steps() -> impl Strategy<Value = Step> {
@@ -268,7 +275,7 @@ impl World {
             Whose::Older => self.invocation + 1_000,
             Whose::Next => self.invocation + 1,
         });
-        let hit = LogHit { invocation, pattern: "doom".to_owned(), means, line: "doom".to_owned(), at: self.now };
+        let hit = LogHit { invocation, pattern: pattern(means), line: "journal: doom".to_owned(), at: self.now };
         match whose {
             Whose::Current => self.tell(Input::LogHit(hit)),
             Whose::Older | Whose::Next => {
@@ -322,7 +329,7 @@ impl World {
                     }
                     self.invariant_delays_are_bounded(*to, *evidence, effects);
                 }
-                Effect::Dismissed { .. } => {}
+                Effect::Dismissed { .. } | Effect::Kill { .. } | Effect::WouldRestart { .. } => {}
                 Effect::Anomaly { what } => assert!(!what.starts_with("refused"), "{what}"),
             }
         }

@@ -1,0 +1,140 @@
+//! What lines of a log mean: how many of a pattern came within its window.
+
+use super::input::{LogHit, Means};
+use super::policy::PatternPolicy;
+use super::state::State;
+use super::{Machine, Turn};
+use crate::moment::Moment;
+use crate::reason::Reason;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// The moments of a pattern's last lines. Never more than its `count`: an older one decides nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Hits(VecDeque<Moment>);
+
+impl Hits {
+    fn record(&mut self, policy: &PatternPolicy, now: Moment) {
+        self.0.push_back(now);
+        while self.0.len() > policy.count.max(1) as usize {
+            self.0.pop_front();
+        }
+    }
+
+    /// How many lines count now.
+    pub(super) fn count(&self, policy: &PatternPolicy, now: Moment) -> u32 {
+        // A window of no length still holds the line that has just come.
+        let inside = self.0.iter().filter(|at| now.since(**at) < policy.window || now == **at).count();
+        u32::try_from(inside).unwrap_or(u32::MAX)
+    }
+
+    /// When the last of them counts no more.
+    fn over(&self, policy: &PatternPolicy, now: Moment) -> Option<Moment> {
+        self.0.back().map(|at| at.plus(policy.window)).filter(|over| *over > now)
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Lines of an instance that systemd has not shown yet: the journal may be faster than the bus, by milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Early(Vec<LogHit>);
+
+impl Early {
+    /// A service says a handful of lines that match in those milliseconds; of a flood the first ones tell enough.
+    const BOUND: usize = 16;
+
+    fn keep(&mut self, hit: LogHit) {
+        self.0.retain(|other| other.invocation == hit.invocation);
+        if self.0.len() < Self::BOUND {
+            self.0.push(hit);
+        }
+    }
+
+    /// Those of the instance that has come; the others are of none that will.
+    pub(super) fn take(&mut self, invocation: super::Invocation) -> Vec<LogHit> {
+        let mut hits = std::mem::take(&mut self.0);
+        hits.retain(|hit| hit.invocation == invocation);
+        hits
+    }
+}
+
+impl Machine {
+    pub(super) fn log_hit(&mut self, turn: &mut Turn, hit: LogHit) {
+        let Some(policy) = self.policy.patterns.get(hit.pattern).copied() else {
+            self.anomaly(turn, "a line of a pattern that the policy does not have");
+            return;
+        };
+        let Some(instance) = self.instance.filter(|instance| instance.invocation == hit.invocation) else {
+            // Of an older instance, or of one that systemd shows in a moment: kept for that case alone.
+            self.early.keep(hit);
+            return;
+        };
+        if policy.means == Means::Suspect && turn.now < instance.warm_until {
+            return;
+        }
+        let Some(hits) = self.hits.get_mut(hit.pattern) else { return };
+        hits.record(&policy, turn.now);
+        let count = hits.count(&policy, turn.now);
+        let enough = count >= policy.count;
+        match policy.means {
+            Means::Fatal if enough => self.fatal_line(turn, &hit.line),
+            Means::Suspect => self.suspect_line(turn, &hit, policy, count),
+            Means::Recovered if enough => self.says_recovered(turn, &hit.line),
+            Means::Fatal | Means::Recovered => {}
+        }
+    }
+
+    /// A pattern that means suspect evidence has as many lines as it takes.
+    pub(super) fn suspect_lines_stand(&self, now: Moment) -> bool {
+        self.suspicious().any(|(policy, hits)| hits.count(policy, now) >= policy.count)
+    }
+
+    /// Suspect lines still count, be it too few.
+    pub(super) fn suspicion_stands(&self, now: Moment) -> bool {
+        self.suspicious().any(|(policy, hits)| hits.count(policy, now) > 0)
+    }
+
+    /// When none of them counts any more by the lapse of time alone.
+    pub(super) fn suspicion_over(&self) -> Option<Moment> {
+        self.suspicious().filter_map(|(policy, hits)| hits.over(policy, Moment::default())).max()
+    }
+
+    /// A fatal line was dismissed: what was counted towards it is gone.
+    pub(super) fn forget_fatal_lines(&mut self) {
+        for (policy, hits) in self.policy.patterns.iter().zip(&mut self.hits) {
+            if policy.means == Means::Fatal {
+                hits.clear();
+            }
+        }
+    }
+
+    fn suspicious(&self) -> impl Iterator<Item = (&PatternPolicy, &Hits)> {
+        self.policy.patterns.iter().zip(&self.hits).filter(|(policy, _)| policy.means == Means::Suspect)
+    }
+
+    fn suspect_line(&mut self, turn: &mut Turn, hit: &LogHit, policy: PatternPolicy, count: u32) {
+        if count >= policy.count {
+            let cause = Reason::suspect_lines(&hit.line, count, policy.window);
+            return self.suspect_evidence(turn, cause, hit.at);
+        }
+        let reason = Reason::suspect_line(&hit.line, count, policy.count, policy.window);
+        self.suspicion(turn, reason);
+    }
+
+    fn says_recovered(&mut self, turn: &mut Turn, line: &str) {
+        for (policy, hits) in self.policy.patterns.iter().zip(&mut self.hits) {
+            if policy.means != Means::Recovered {
+                hits.clear();
+            }
+        }
+        for probe in &mut self.probes {
+            probe.tally.forgive();
+        }
+        if let State::Suspect { healthy_since } = self.state {
+            self.enter(turn, State::Serving { healthy_since }, Reason::recovered_by_line(line), None);
+        }
+    }
+}
