@@ -166,7 +166,7 @@ fn coordinator(root: &Section<'_>) -> (Vec<String>, Span) {
 }
 
 fn check_coordinator(url: &str) -> Result<(), String> {
-    if url.starts_with("https://") {
+    if url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")) {
         return Err(format!("{url:?}: TLS to the coordinator is not supported yet; write it as in \"http://lb-1:7443\""));
     }
     check_url(url).map_err(|_| format!("{url:?} is not a coordinator's URL; write it as in \"http://lb-1:7443\""))

@@ -11,15 +11,24 @@
 //!
 //! Left to others: when to ask, and what follows (`warden_logic::service`).
 
+mod exec;
 pub mod http;
 pub mod pattern;
+mod postgres;
+pub mod tcp;
 
+pub use exec::ExecAsk;
 pub use http::HttpAsk;
 pub use pattern::{Expression, Pattern};
+pub use postgres::PostgresAsk;
+pub use tcp::TcpAsk;
 
 use http::Http;
+use nix::errno::Errno;
+use std::io;
 use std::time::Duration;
 use warden_edge::clock::monotonic_micros;
+use warden_edge::dial::Dial;
 use warden_logic::moment::Span;
 use warden_protocol::vocab::Verdict;
 
@@ -45,31 +54,6 @@ pub enum Ask {
     Exec(ExecAsk),
     /// Whether a PostgreSQL takes logins.
     Postgres(PostgresAsk),
-}
-
-/// Whether a port accepts connections.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TcpAsk {
-    /// `host:port`.
-    pub address: String,
-}
-
-/// A command's exit code: 0 is good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExecAsk {
-    /// The program, as an absolute path, and its arguments; no shell comes between.
-    pub command: Vec<String>,
-    /// Exit codes that are fatal.
-    pub fatal: Vec<i32>,
-    /// Exit codes that are no evidence either way.
-    pub busy: Vec<i32>,
-}
-
-/// Whether a PostgreSQL takes logins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PostgresAsk {
-    /// `host:port`.
-    pub address: String,
 }
 
 impl Ask {
@@ -120,6 +104,11 @@ impl Said {
     fn bad(text: String) -> Self {
         Self { verdict: Verdict::Bad, fatal: false, text }
     }
+
+    /// Nobody was asked, for a reason of our own: no evidence either way.
+    fn unasked(text: String) -> Self {
+        Self { verdict: Verdict::Busy, fatal: false, text }
+    }
 }
 
 /// A probe that is ready to ask, as often as wanted.
@@ -131,18 +120,24 @@ pub struct Asker {
 
 #[derive(Debug)]
 enum Kind {
-    Http(Http),
+    Http(Box<Http>),
+    Tcp(Dial),
+    Exec { ask: ExecAsk, unit: String },
+    Postgres(Dial),
 }
 
 impl Asker {
     /// Prepares a probe that is asked about `unit`.
     ///
     /// # Errors
-    /// When it cannot be asked: the URL or the address is none, nobody can be trusted; in words.
-    pub fn new(probe: &Probe, _unit: &str) -> Result<Self, String> {
+    /// When it cannot be asked: the URL or the address is none, nobody can be trusted, there is no command; in words.
+    pub fn new(probe: &Probe, unit: &str) -> Result<Self, String> {
         let kind = match &probe.ask {
-            Ask::Http(ask) => Kind::Http(Http::new(ask, probe.timeout)?),
-            other => return Err(format!("{} cannot be asked yet", other.target())),
+            Ask::Http(ask) => Kind::Http(Box::new(Http::new(ask)?)),
+            Ask::Tcp(ask) => Kind::Tcp(Dial::new(&ask.address)?),
+            Ask::Exec(ask) if ask.command.is_empty() => return Err("there is no command to run".to_owned()),
+            Ask::Exec(ask) => Kind::Exec { ask: ask.clone(), unit: unit.to_owned() },
+            Ask::Postgres(ask) => Kind::Postgres(Dial::new(&ask.address)?),
         };
         Ok(Self { kind, timeout: probe.timeout })
     }
@@ -153,12 +148,32 @@ impl Asker {
         let asking = async {
             match &self.kind {
                 Kind::Http(http) => http.ask().await,
+                Kind::Tcp(dial) => tcp::ask(dial).await,
+                Kind::Exec { ask, unit } => exec::ask(ask, unit, self.timeout).await,
+                Kind::Postgres(dial) => postgres::ask(dial).await,
             }
         };
         let said = tokio::time::timeout(self.timeout, asking).await;
         let Said { verdict, fatal, text } = said.unwrap_or_else(|_| Said::bad(timed_out(self.timeout)));
         Answer { verdict, fatal, text, usec: monotonic_micros().saturating_sub(begun) }
     }
+}
+
+/// What it says that there is no connection.
+fn unreached(error: &io::Error) -> Said {
+    // What this machine has run out of says nothing about who was to be asked.
+    const OURS: [Errno; 5] = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::ENOBUFS, Errno::EADDRNOTAVAIL];
+    if let Some(errno) = error.raw_os_error().map(Errno::from_raw).filter(|errno| OURS.contains(errno)) {
+        return Said::unasked(format!("no connection can be had from here: {}", errno.desc()));
+    }
+    Said::bad(match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        io::ErrorKind::ConnectionReset => "connection reset".to_owned(),
+        io::ErrorKind::HostUnreachable => "host unreachable".to_owned(),
+        io::ErrorKind::NetworkUnreachable => "network unreachable".to_owned(),
+        io::ErrorKind::NotFound => "no such socket".to_owned(),
+        _ => format!("no connection: {error}"),
+    })
 }
 
 /// The sentence for a probe that ran out of time.

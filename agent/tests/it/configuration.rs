@@ -145,11 +145,8 @@ fn a_key_of_the_service_itself_is_checked_too() {
         assert_eq!(told.lines().count(), 1, "one mistake, one line: {told}");
         assert!(told.contains(wanted), "wanted {wanted}\ntold   {told}");
     }
-    let told = faults("[[service]]\nunit = \"a.service\"\n[service.probe.p]\nhttp = \"https://a/\"\n");
-    assert_eq!(
-        told,
-        "a.toml:4:8: \"https://a/\": https is not supported yet; probe the service's plain port, as in \"http://127.0.0.1:8080/ping\""
-    );
+    let told = faults("[[service]]\nunit = \"a.service\"\n[service.probe.p]\nhttp = \"ftp://a/\"\n");
+    assert_eq!(told, "a.toml:4:8: \"ftp://a/\": `ftp` cannot be asked; write it as in \"http://127.0.0.1:8080/ping\"");
 }
 
 #[test]

@@ -9,5 +9,6 @@ mod configuration;
 mod contract;
 mod lab;
 mod probing;
+mod probing_kinds;
 mod support;
 mod systemd;

@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`config`], drop-in TOML with every fault at once; [`clock`], the only reader of clocks and of
 //! chance; [`logging`], journald without ever blocking; [`notify`], systemd's notification socket; [`signals`];
-//! [`serve`], bounded HTTP servers; [`descriptor`], descriptors that came as numbers; [`unix_http`], one request over a Unix socket; [`chain`], how errors are printed.
+//! [`serve`], bounded HTTP servers; [`descriptor`], descriptors that came as numbers; [`unix_http`], one request over a Unix socket; [`http`], one question over TCP, TLS or a Unix socket, with [`dial`] and [`tls`]; [`chain`], how errors are printed.
 //!
 //! Left to others: what any of it is about. If a sentence here needs the word of a supervised thing, it is in the wrong crate.
 
@@ -10,8 +10,11 @@ pub mod chain;
 pub mod clock;
 pub mod config;
 pub mod descriptor;
+pub mod dial;
+pub mod http;
 pub mod logging;
 pub mod notify;
 pub mod serve;
 pub mod signals;
+pub mod tls;
 pub mod unix_http;
