@@ -5,7 +5,8 @@
 //!
 //! In reading order: [`run`], the program from arguments to exit code; [`supervisor`], the one task that owns all
 //! machines; what feeds it: [`systemd`], [`journal`], [`probe`]; what it tells: [`report`] (the coordinators),
-//! [`control`] (people on this node), [`metrics`] (Prometheus). [`config`] reads what is configured, [`polkit`] makes rights
+//! [`control`] (people on this node), [`metrics`] (Prometheus), [`incident`] (what is kept of incidents), [`hook`] (what is run when
+//! something needs a person). [`config`] reads what is configured, [`polkit`] makes rights
 //! of it, [`args`] reads the command line, [`child`] runs programs of others. [`ctl`] is the other program of
 //! this crate, `agentctl`; it shares nothing with the agent but the protocol.
 //!
@@ -18,6 +19,7 @@ pub mod control;
 pub mod ctl;
 pub mod feed;
 pub mod hook;
+pub mod incident;
 pub mod journal;
 pub mod metrics;
 pub mod polkit;
