@@ -58,6 +58,12 @@ test-fast: need-root need-cargo need-packages need-test-packages need-nextest ##
 bench: need-root need-cargo ## figures, on the running stand (make deploy first)
 	@cargo run -q --release -p warden-bench
 
+FUZZ_SECONDS ?= 60
+
+.PHONY: fuzz
+fuzz: need-cargo ## bytes that nobody expects, FUZZ_SECONDS for each place where they come in
+	@tests/fuzz/run.sh "$(FUZZ_SECONDS)"
+
 .PHONY: lint
 lint: need-cargo $(VENV)/.ready ## format, clippy, ansible-lint
 	@cargo fmt --all --check

@@ -1,0 +1,18 @@
+//! The places where bytes of somebody else come in, each as a function that must return, whatever the bytes.
+//!
+//! `make fuzz` drives them by libFuzzer; the tests replay the seeds and whatever was ever found (`regressions/`) on every run.
+
+pub mod configuration;
+pub mod matcher;
+
+/// A target: its name, and what it does with bytes.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// Every target.
+pub const TARGETS: &[Target] = &[("configuration", configuration::run), ("matcher", matcher::run)];
+
+/// The target of this name.
+#[must_use]
+pub fn target(name: &str) -> Option<fn(&[u8])> {
+    TARGETS.iter().find(|(known, _)| *known == name).map(|(_, run)| *run)
+}
