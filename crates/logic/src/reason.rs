@@ -133,6 +133,59 @@ impl Reason {
         Self::new(Label::PatternFailed, format!("{line}{times}"))
     }
 
+    pub fn held(what: &str) -> Self {
+        Self::new(Label::Held, format!("what it depends on is down, so nothing is restarted and its traffic stays as it is: {what}"))
+    }
+
+    pub fn hold_over() -> Self {
+        Self::new(Label::HoldOver, "what it depends on is back: it is judged afresh")
+    }
+
+    pub fn maintenance(by: &str, reason: &str) -> Self {
+        Self::new(Label::Maintenance, format!("in maintenance by {by}{}", said(reason)))
+    }
+
+    pub fn maintenance_over() -> Self {
+        Self::new(Label::MaintenanceOver, "maintenance is over: it is judged afresh")
+    }
+
+    pub fn asked_to_restart(by: &str, reason: &str) -> Self {
+        Self::new(Label::Operator, format!("{by} asked for a restart{}", said(reason)))
+    }
+
+    pub fn too_old(age: Span) -> Self {
+        Self::new(Label::RecycleAge, format!("the process is {age} old and is recycled before its age becomes a problem"))
+    }
+
+    pub fn too_heavy(held: u64, above: u64) -> Self {
+        let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1_048_576.0);
+        Self::new(Label::RecycleMemory, format!("it holds {}, more than the {} it is recycled at", mib(held), mib(above)))
+    }
+
+    pub fn leaving(cause: &Self) -> Self {
+        Self::new(cause.label, format!("out of rotation for a planned restart: {}", cause.text))
+    }
+
+    pub fn planned_given_up(why: &str, by_operator: bool) -> Self {
+        let remedy = if by_operator { "; agentctl restart --now does not wait" } else { "; it is tried again later" };
+        Self::new(Label::PlannedGivenUp, format!("not restarted: {why}{remedy}"))
+    }
+
+    pub fn planned_failed(what: &str) -> Self {
+        Self::new(Label::RestartFailed, format!("the planned restart came to nothing: {what}"))
+    }
+
+    pub fn restart_began_past_limit(cause: &Self) -> Self {
+        Self::new(Label::RestartBegan, format!("restarted, past systemd's start limit, which was lifted first, because of: {}", cause.text))
+    }
+
+    pub fn would_restart(cause: &Self, delay: Span) -> Self {
+        Self::new(
+            Label::Shadow,
+            format!("shadow mode: here it would have been restarted; again in {delay} unless it recovers: {}", cause.text),
+        )
+    }
+
     pub fn lines_ceased() -> Self {
         Self::new(Label::Recovered, "no such line has come again")
     }
@@ -188,6 +241,11 @@ impl Reason {
     pub fn trial(cause: &Self) -> Self {
         Self::new(Label::Trial, format!("trial restart after having given up: {}", cause.text))
     }
+}
+
+/// A person's words, where there are any.
+fn said(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }
 
 /// So many good verdicts in a row of each of so many probes.
@@ -270,6 +328,24 @@ labels! {
     RestartLimit = "restart_limit",
     /// One trial after having given up.
     Trial = "trial",
+    /// Something that it depends on is down.
+    Held = "held",
+    /// What it depends on is back.
+    HoldOver = "hold_over",
+    /// An operator's mark: nothing is restarted.
+    Maintenance = "maintenance",
+    /// The end of that.
+    MaintenanceOver = "maintenance_over",
+    /// An operator asked for a restart.
+    Operator = "operator",
+    /// Its age makes a planned restart due.
+    RecycleAge = "recycle_age",
+    /// Its memory makes a planned restart due.
+    RecycleMemory = "recycle_memory",
+    /// A planned restart did not come about.
+    PlannedGivenUp = "planned_given_up",
+    /// In shadow mode: it would have been restarted.
+    Shadow = "shadow",
 }
 
 #[cfg(test)]

@@ -161,13 +161,13 @@ impl Machine {
 
     fn dependency_due(&self, index: usize) -> Option<Moment> {
         let (policy, dependency) = (self.policy.depends.get(index)?, self.depends.get(index)?);
-        let pace = if self.dependency_in_doubt(index) { Pace::InDoubt } else { Pace::Steady };
+        let pace = if self.dependency_in_doubt(index) || self.evidence_stands() { Pace::InDoubt } else { Pace::Steady };
         dependency.beat.next(policy, Some(pace.of(policy)))
     }
 
     fn pace(&self) -> Option<Pace> {
         match &self.state {
-            State::Serving { .. } | State::Parked { .. } => Some(Pace::Steady),
+            State::Serving { .. } | State::Parked { .. } | State::Held | State::Leaving(_) | State::Maintenance => Some(Pace::Steady),
             State::Warming { .. } if !self.policy.probe_during_warmup => None,
             State::Unknown
             | State::Warming { .. }
@@ -182,7 +182,7 @@ impl Machine {
     const fn purpose(&self) -> Purpose {
         match &self.state {
             State::Unknown | State::Warming { .. } | State::Proving(_) => Purpose::Proving,
-            State::Serving { .. } | State::Parked { .. } => Purpose::Steady,
+            State::Serving { .. } | State::Parked { .. } | State::Held | State::Leaving(_) | State::Maintenance => Purpose::Steady,
             State::Sick { doubt: Some(_), .. } => Purpose::Confirming,
             State::Stopped
             | State::Starting

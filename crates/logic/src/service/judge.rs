@@ -21,7 +21,7 @@ impl Machine {
             return;
         };
         match question {
-            Question::Depends(index) => self.dependency_answered(turn, index, asked, probed),
+            Question::Depends(index) => self.dependency_answered(index, asked, probed),
             Question::Probe(index) => self.service_answered(turn, index, asked, probed),
         }
     }
@@ -55,7 +55,7 @@ impl Machine {
             Back::Proving if self.content(turn.now) => {
                 self.enter(turn, State::Serving { healthy_since: turn.now }, reason, None);
             }
-            Back::Proving => self.prove(turn, reason),
+            Back::Proving | Back::Unknown => self.prove(turn, reason),
         }
     }
 
@@ -108,7 +108,13 @@ impl Machine {
                     self.enter(turn, State::Serving { healthy_since: now }, reason, None);
                 }
             }
-            State::Stopped | State::Starting | State::Serving { .. } | State::Restarting { .. } => {}
+            State::Stopped
+            | State::Starting
+            | State::Serving { .. }
+            | State::Restarting { .. }
+            | State::Held
+            | State::Leaving(_)
+            | State::Maintenance => {}
         }
     }
 
@@ -163,7 +169,10 @@ impl Machine {
             | State::Sick { doubt: None, .. }
             | State::Restarting { .. }
             | State::Waiting { .. }
-            | State::Parked { .. } => {}
+            | State::Parked { .. }
+            | State::Held
+            | State::Leaving(_)
+            | State::Maintenance => {}
         }
     }
 
@@ -173,7 +182,7 @@ impl Machine {
         let (sick, bad) = (probe.tally.sick(policy), probe.tally.bad(policy));
         let (count, in_a_row) = (counted(bad, policy), policy.failures == policy.of);
         match &mut self.state {
-            State::Unknown | State::Serving { .. } | State::Suspect { .. } if sick => {
+            State::Unknown | State::Serving { .. } | State::Suspect { .. } | State::Leaving(_) if sick => {
                 let cause = Reason::probe_failed(what, bad, (!in_a_row).then_some(policy.of));
                 self.sick(turn, Evidence::Suspect, cause, None);
             }
@@ -189,7 +198,14 @@ impl Machine {
             State::Sick { trouble, doubt: None } | State::Waiting { trouble, .. } | State::Parked { trouble, .. } => {
                 trouble.failed_while_out |= trouble.out_since.is_some_and(|since| asked >= since);
             }
-            State::Unknown | State::Stopped | State::Starting | State::Warming { .. } | State::Restarting { .. } => {}
+            State::Unknown
+            | State::Stopped
+            | State::Starting
+            | State::Warming { .. }
+            | State::Restarting { .. }
+            | State::Held
+            | State::Leaving(_)
+            | State::Maintenance => {}
         }
     }
 
@@ -208,7 +224,10 @@ impl Machine {
             | State::Sick { .. }
             | State::Restarting { .. }
             | State::Waiting { .. }
-            | State::Parked { .. } => {}
+            | State::Parked { .. }
+            | State::Held
+            | State::Leaving(_)
+            | State::Maintenance => {}
         }
     }
 
@@ -216,18 +235,26 @@ impl Machine {
     /// can forge the one can forge the other.
     pub(super) fn suspect_evidence(&mut self, turn: &mut Turn, cause: Reason, at: Moment) {
         match &mut self.state {
-            State::Unknown | State::Serving { .. } | State::Suspect { .. } => self.sick(turn, Evidence::Suspect, cause, None),
+            State::Unknown | State::Serving { .. } | State::Suspect { .. } | State::Leaving(_) => {
+                self.sick(turn, Evidence::Suspect, cause, None);
+            }
             State::Proving(proving) => proving.last_bad = Some(cause.text),
             State::Sick { trouble, doubt: None } | State::Waiting { trouble, .. } | State::Parked { trouble, .. } => {
                 trouble.failed_while_out |= trouble.out_since.is_some_and(|since| at >= since);
             }
-            State::Sick { doubt: Some(_), .. } | State::Stopped | State::Starting | State::Warming { .. } | State::Restarting { .. } => {}
+            State::Sick { doubt: Some(_), .. }
+            | State::Stopped
+            | State::Starting
+            | State::Warming { .. }
+            | State::Restarting { .. }
+            | State::Held
+            | State::Maintenance => {}
         }
     }
 
     fn fatal_answer(&mut self, turn: &mut Turn, answer: &str) {
         match &self.state {
-            State::Unknown | State::Proving(_) | State::Serving { .. } | State::Suspect { .. } => {
+            State::Unknown | State::Proving(_) | State::Serving { .. } | State::Suspect { .. } | State::Leaving(_) => {
                 self.sick(turn, Evidence::Fatal, Reason::fatal_answer(answer), None);
             }
             State::Sick { trouble, doubt: Some(_) } => {
@@ -235,7 +262,7 @@ impl Machine {
                 self.confirmed(cause);
             }
             State::Sick { .. } | State::Waiting { .. } | State::Parked { .. } => self.worse(turn, Reason::fatal_answer(answer)),
-            State::Stopped | State::Starting | State::Warming { .. } | State::Restarting { .. } => {}
+            State::Stopped | State::Starting | State::Warming { .. } | State::Restarting { .. } | State::Held | State::Maintenance => {}
         }
     }
 
@@ -245,12 +272,13 @@ impl Machine {
         let back = match &self.state {
             // Nothing is probed then, so it stands by itself.
             State::Warming { .. } => None,
-            State::Unknown if young => None,
+            State::Unknown | State::Leaving(_) if young => None,
             State::Unknown | State::Proving(_) => Some(Back::Proving),
             State::Serving { healthy_since } | State::Suspect { healthy_since } => Some(Back::Serving { healthy_since: *healthy_since }),
             // Probes have failed already: they confirm it.
             State::Sick { .. } | State::Waiting { .. } | State::Parked { .. } => return self.worse(turn, cause),
-            State::Stopped | State::Starting | State::Restarting { .. } => return,
+            State::Leaving(leaving) => Some(leaving.back.clone()),
+            State::Stopped | State::Starting | State::Restarting { .. } | State::Held | State::Maintenance => return,
         };
         let doubt = back.map(|back| Doubt { until: turn.now.plus(DOUBT), passed: 0, back });
         // The probe that confirms it is asked for after the line; one that is on its way asked too early.
@@ -266,6 +294,7 @@ impl Machine {
     fn sick(&mut self, turn: &mut Turn, evidence: Evidence, cause: Reason, doubt: Option<Doubt>) {
         let trouble = Trouble { alone_delay: self.alone_delay(turn.roll), ..Trouble::new(turn.now, cause.clone(), evidence) };
         self.prove_anew();
+        self.ask_dependencies_anew();
         self.enter(turn, State::Sick { trouble, doubt }, cause, Some(evidence));
     }
 

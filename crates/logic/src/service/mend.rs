@@ -1,9 +1,10 @@
 //! Restarts: when one may begin, how often, and what became of it.
 
 use super::input::{Effect, JobResult, Ticket};
+use super::policy::Mode;
 use super::state::{Ended, State, Trouble};
 use super::unit::After;
-use super::{LastRestart, Machine, Turn, backoff, chance};
+use super::{Job, LastRestart, Machine, Turn, backoff, chance};
 use crate::moment::{Moment, Span};
 use crate::reason::Reason;
 use warden_protocol::vocab::{Confirmed, Evidence, Holder};
@@ -12,7 +13,9 @@ use warden_protocol::vocab::{Confirmed, Evidence, Holder};
 /// nothing against the restart itself.
 const OUT_FIRST: Span = Span::from_millis(100);
 /// systemd shows the new instance within milliseconds after a job's end; after this long it is asked no more.
-const SETTLE: Span = Span::from_secs(2);
+pub(super) const SETTLE: Span = Span::from_secs(2);
+/// In shadow mode nothing comes of a restart, so it is never said again at once.
+const SHADOW_PAUSE: Span = Span::from_secs(1);
 const ALONE_SALT: u64 = 0x0A10_4EDE;
 
 /// Whether a restart may begin.
@@ -58,6 +61,23 @@ impl Trouble {
 impl Machine {
     /// Whether a restart may begin, as far as everything but its back-off goes.
     pub(super) fn gate(&self, trouble: &Trouble, now: Moment) -> May {
+        if self.marks.maintenance.is_some() {
+            return May::Shut("maintenance to end");
+        }
+        if self.down_dependency().is_some() {
+            return May::Shut("what it depends on");
+        }
+        if let May::Shut(what) = self.unit_free() {
+            return May::Shut(what);
+        }
+        match self.traffic_gate(trouble, now) {
+            May::From(at) => May::From(at.max(self.dependencies_asked(trouble.since))),
+            shut @ May::Shut(_) => shut,
+        }
+    }
+
+    /// Nothing is under way with the unit, and systemd is there to be asked.
+    pub(super) fn unit_free(&self) -> May {
         if self.job.is_some() {
             return May::Shut("its restart job to end");
         }
@@ -67,11 +87,16 @@ impl Machine {
         if self.unit.as_ref().is_some_and(|seen| seen.job) {
             return May::Shut("somebody's job for the unit to end");
         }
+        May::From(Moment::default())
+    }
+
+    fn traffic_gate(&self, trouble: &Trouble, now: Moment) -> May {
         // What does not run has no traffic to lose.
         if self.instance.is_none() {
             return May::From(Moment::default());
         }
         match trouble.evidence {
+            Evidence::Fatal if self.policy.mode == Mode::Shadow => May::From(Moment::default()),
             Evidence::Fatal => self.fatal_gate(trouble),
             Evidence::Suspect => self.suspect_gate(trouble, now),
         }
@@ -96,7 +121,8 @@ impl Machine {
         if !self.still_failing(now) {
             return May::Shut("the next failing probe");
         }
-        if !self.policy.coordinated {
+        // In shadow mode its traffic is never taken away, so that is not waited for.
+        if !self.policy.coordinated || self.policy.mode == Mode::Shadow {
             return May::From(Moment::default());
         }
         let Some(seen) = self.traffic_known() else {
@@ -142,10 +168,8 @@ impl Machine {
         self.enter(turn, State::Waiting { trouble, at: turn.now.plus(delay) }, reason, evidence);
     }
 
-    /// Restarts, now.
+    /// Restarts, now; in shadow mode says so, and goes on as if that had not helped.
     pub(super) fn restart(&mut self, turn: &mut Turn, trouble: Trouble, standing: Standing) {
-        let ticket = self.ticket();
-        self.job = Some(ticket);
         self.row = self.row.saturating_add(1);
         self.window.record(turn.now);
         self.restarts += 1;
@@ -153,18 +177,29 @@ impl Machine {
         let incident = self.incident.clone().unwrap_or_default();
         let cause = trouble.cause.clone();
         self.last_restart = Some(LastRestart { at: turn.now, cause: cause.clone(), incident: incident.clone(), result: None });
+        let evidence = Some(trouble.evidence);
+        if self.policy.mode == Mode::Shadow {
+            turn.push(Effect::WouldRestart { incident, cause: cause.clone() });
+            let delay = backoff::delay(&self.policy.restart, self.row, turn.roll).max(SHADOW_PAUSE);
+            let reason = Reason::would_restart(&cause, delay);
+            return self.enter(turn, State::Waiting { trouble, at: turn.now.plus(delay) }, reason, evidence);
+        }
+        let ticket = self.ticket();
+        self.job = Some(Job { ticket, kill_at: Some(turn.now.plus(self.policy.stop.kill_after)) });
+        let was_hit = self.start_limit_hit();
+        let reset_failed = self.reset_failed(turn.now);
         let reason = match standing {
+            Standing::Regular if reset_failed && !was_hit => Reason::restart_began_past_limit(&cause),
             Standing::Regular => Reason::restart_began(&cause),
             Standing::Trial => Reason::trial(&cause),
         };
         // Before the change is published: a millisecond less without a service.
-        turn.push(Effect::Restart { ticket, reset_failed: self.start_limit_hit(), stop: self.policy.stop.how, incident, cause });
-        let evidence = Some(trouble.evidence);
-        self.enter(turn, State::Restarting { trouble, ended: None }, reason, evidence);
+        turn.push(Effect::Restart { ticket, reset_failed, stop: self.policy.stop.how, incident, cause });
+        self.enter(turn, State::Restarting { trouble, ended: None, plan: None }, reason, evidence);
     }
 
     pub(super) fn job_ended(&mut self, turn: &mut Turn, ticket: Ticket, result: &JobResult) {
-        if self.job != Some(ticket) {
+        if self.job.is_none_or(|job| job.ticket != ticket) {
             if self.never_given(ticket) {
                 self.anomaly(turn, "the end of a restart that was never sent");
             }
@@ -175,32 +210,43 @@ impl Machine {
             last.result = Some(result.word().to_owned());
         }
         // Otherwise systemd has shown what came of it already.
-        let State::Restarting { trouble, ended } = &mut self.state else { return };
+        let State::Restarting { trouble, ended, plan } = &mut self.state else { return };
         let went_wrong = match result {
             JobResult::Refused(why) => {
-                let (trouble, why) = (trouble.clone(), format!("systemd refused the restart: {why}"));
-                return self.want_restart(turn, trouble, Some(why));
+                let (trouble, plan, why) = (trouble.clone(), plan.clone(), format!("systemd refused the restart: {why}"));
+                return match plan {
+                    Some(plan) => self.planned_failed(turn, &plan, &why),
+                    None => self.want_restart(turn, trouble, Some(why)),
+                };
             }
             // Replaced by somebody else's job: theirs to end.
             JobResult::Ended(word) if word == "canceled" => None,
             JobResult::Ended(word) => Some(word.clone()),
             JobResult::Done | JobResult::Lost(_) => None,
         };
-        *ended = Some(Ended { settle_by: turn.now.plus(SETTLE), went_wrong });
+        let lost = matches!(result, JobResult::Lost(_));
+        *ended = Some(Ended { settle_by: turn.now.plus(SETTLE), went_wrong, lost });
         self.settle(turn, Patience::Left);
     }
 
     /// Our job has ended: what became of the unit?
     pub(super) fn settle(&mut self, turn: &mut Turn, patience: Patience) {
-        let State::Restarting { trouble, ended: Some(ended) } = &self.state else { return };
-        let (trouble, went_wrong) = (trouble.clone(), ended.went_wrong.clone());
+        let State::Restarting { trouble, ended: Some(ended), plan } = &self.state else { return };
+        let (trouble, plan, went_wrong, lost) = (trouble.clone(), plan.clone(), ended.went_wrong.clone(), ended.lost);
         let sure = patience == Patience::Over || went_wrong.is_some();
         match self.after_job() {
             After::Starting => self.unit_after_job(turn, None),
             After::Down if sure => self.unit_after_job(turn, went_wrong.as_deref()),
             After::SameInstance if sure => {
-                let word = went_wrong.as_deref().unwrap_or("done, but the process is still the same");
-                self.want_restart(turn, trouble, Some(format!("the restart job ended as {word}")));
+                let what = match went_wrong {
+                    Some(word) => format!("the restart job ended as {word}"),
+                    None if lost => "nobody knows what became of the restart job, and the process is still the same".to_owned(),
+                    None => "the restart job ended as done, but the process is still the same".to_owned(),
+                };
+                match plan {
+                    Some(plan) => self.planned_failed(turn, &plan, &what),
+                    None => self.want_restart(turn, trouble, Some(what)),
+                }
             }
             After::SameInstance | After::Down | After::Moving => {
                 if let (Patience::Over, State::Restarting { ended: Some(ended), .. }) = (patience, &mut self.state) {

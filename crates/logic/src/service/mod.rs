@@ -25,18 +25,25 @@ mod beat;
 mod chance;
 mod depends;
 mod flap;
+mod gates;
 mod incident;
 pub mod input;
 mod judge;
+mod limits;
+mod marks;
 mod mend;
 mod pattern;
+mod planned;
 pub mod policy;
+mod precedence;
+mod saved;
 mod state;
 mod tally;
 mod unit;
 mod view;
 mod window;
 
+pub use saved::Saved;
 pub use view::{DependsView, Gate, GateStatus, LastRestart, Mark, MarkKind, Next, Recycle, Tally, View, Warmup};
 
 use crate::moment::Moment;
@@ -44,7 +51,9 @@ use crate::reason::Reason;
 use beat::Beat;
 use depends::Dependency;
 use flap::Penalty;
-use input::{Effect, Input, Invocation, Ticket, TrafficSeen, UnitSeen};
+use input::{Effect, Input, Invocation, PermitId, Ticket, TrafficSeen, UnitSeen};
+use limits::Starts;
+use marks::Marks;
 use pattern::{Early, Hits};
 use policy::Policy;
 use serde::{Deserialize, Serialize};
@@ -53,7 +62,7 @@ use warden_protocol::vocab::{Confirmed, Evidence, ServiceState};
 use window::Window;
 
 /// One supervised service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     policy: Policy,
     /// When it was told something last.
@@ -79,7 +88,7 @@ pub struct Machine {
     /// What the instance held when it was read last.
     memory: Option<u64>,
     /// The restart that is outstanding.
-    job: Option<Ticket>,
+    job: Option<Job>,
     /// Tickets given out so far.
     tickets: u64,
     traffic: Option<TrafficSeen>,
@@ -93,6 +102,21 @@ pub struct Machine {
     restarts: u64,
     last_restart: Option<LastRestart>,
     dismissed: u64,
+    marks: Marks,
+    starts: Starts,
+    /// No recycling begins before.
+    recycle_after: Moment,
+    planned: u64,
+    /// The permit that is made use of, until it serves again.
+    using: Option<PermitId>,
+}
+
+/// A restart that is outstanding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Job {
+    ticket: Ticket,
+    /// When what is left of the old process is killed; `None`: it was looked at.
+    kill_at: Option<Moment>,
 }
 
 /// One probe of the service: its beat, and what it said of this instance.
@@ -100,6 +124,13 @@ pub struct Machine {
 struct Probe {
     beat: Beat,
     tally: tally::Tally,
+}
+
+impl Probe {
+    /// Without what was outstanding.
+    fn at_rest(self) -> Self {
+        Self { beat: Beat::default(), ..self }
+    }
 }
 
 /// One run of the unit.
@@ -110,6 +141,8 @@ struct Instance {
     started: Moment,
     /// No failing verdict asked for before this counts.
     warm_until: Moment,
+    /// What was drawn for it: how much earlier than others it is recycled.
+    roll: u64,
 }
 
 /// One call of [`Machine::handle`]: what came with the input, and what comes out.
@@ -157,6 +190,11 @@ impl Machine {
             restarts: 0,
             last_restart: None,
             dismissed: 0,
+            marks: Marks::default(),
+            starts: Starts::default(),
+            recycle_after: Moment::default(),
+            planned: 0,
+            using: None,
         }
     }
 
@@ -180,12 +218,14 @@ impl Machine {
                     self.memory = Some(bytes);
                 }
             }
-            Input::Operator(_) => {}
+            Input::Operator(operator) => self.operator(&mut turn, operator),
         }
         self.give_up_lost(&mut turn);
+        self.expire_marks(now);
+        self.kill_when_due(&mut turn);
         // Each move leads to a state whose own timer lies ahead, at the latest to a restart that is outstanding: the longest
         // chain is warm-up over, not proven in time, parked, trial. The bound is for the case that this is not true.
-        for _ in 0..8 {
+        for _ in 0..12 {
             if !self.move_on(&mut turn) {
                 break;
             }
@@ -197,11 +237,16 @@ impl Machine {
     /// When [`Input::Timer`] must be handled next, if ever. Once handled, it names a later moment.
     #[must_use]
     pub fn next_wake(&self) -> Option<Moment> {
-        [self.next_move(), self.next_ask()].into_iter().flatten().min()
+        let expiry = self.marks.maintenance.as_ref().and_then(|mark| mark.until);
+        let kill = self.job.and_then(|job| job.kill_at);
+        [self.next_move(), self.next_ask(), expiry, kill].into_iter().flatten().min()
     }
 
     /// Does what is due by the state's own timers and gates; true when something moved.
     fn move_on(&mut self, turn: &mut Turn) -> bool {
+        if self.claims(turn) {
+            return true;
+        }
         if self.next_move().is_none_or(|at| at > turn.now) {
             return false;
         }
@@ -214,7 +259,9 @@ impl Machine {
             State::Parked { trouble, .. } => self.restart(turn, trouble, mend::Standing::Trial),
             State::Restarting { .. } => self.settle(turn, mend::Patience::Over),
             State::Suspect { .. } => self.lift_suspicion(turn, Reason::lines_ceased()),
-            State::Unknown | State::Stopped | State::Starting | State::Serving { .. } => return false,
+            State::Serving { .. } => self.recycle(turn),
+            State::Leaving(_) => self.end_leaving(turn),
+            State::Unknown | State::Stopped | State::Starting | State::Held | State::Maintenance => return false,
         }
         true
     }
@@ -231,7 +278,9 @@ impl Machine {
             }
             State::Restarting { ended, .. } => ended.as_ref().map(|ended| ended.settle_by),
             State::Suspect { .. } if !self.some_probe_fails() => self.suspicion_over(),
-            State::Unknown | State::Stopped | State::Starting | State::Serving { .. } | State::Suspect { .. } => None,
+            State::Serving { .. } => self.recycle_begins(),
+            State::Leaving(leaving) => Some(self.leaving_ends(leaving)),
+            State::Unknown | State::Stopped | State::Starting | State::Suspect { .. } | State::Held | State::Maintenance => None,
         }
     }
 
@@ -258,6 +307,11 @@ impl Machine {
             self.penalise(turn.now);
         }
         self.settle_tallies(from, to);
+        if to == ServiceState::Serving {
+            self.using = None;
+        } else if to == ServiceState::Leaving {
+            self.using = self.permit();
+        }
         self.state = state;
         self.reason = because.clone();
         self.evidence = evidence;
@@ -309,6 +363,7 @@ impl Machine {
                 self.ask_all_anew();
             }
         }
+        self.leaving_hears(turn.now, seen);
         self.warm_when_out(turn);
     }
 

@@ -1,8 +1,7 @@
 //! The states of one service, what is known in each of them, and which may follow which.
-//!
-//! `held`, `leaving` and `maintenance` are words of the vocabulary that no machine enters yet.
 
 use super::input::TrafficSeen;
+use super::planned::{Leaving, Plan};
 use crate::moment::{Moment, Span};
 use crate::reason::Reason;
 use serde::{Deserialize, Serialize};
@@ -31,9 +30,11 @@ pub(super) enum State {
         doubt: Option<Doubt>,
     },
     /// `ended`: the job has come to its end, but systemd has not shown a new instance yet.
+    /// `plan`: it is not sick, the restart was planned.
     Restarting {
         trouble: Trouble,
         ended: Option<Ended>,
+        plan: Option<Plan>,
     },
     Waiting {
         trouble: Trouble,
@@ -43,6 +44,12 @@ pub(super) enum State {
         trouble: Trouble,
         trial_at: Moment,
     },
+    /// Something that it depends on is down.
+    Held,
+    /// On the way out for a planned restart.
+    Leaving(Leaving),
+    /// A person's mark: nothing is done.
+    Maintenance,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +96,8 @@ pub(super) enum Back {
     Serving { healthy_since: Moment },
     /// It had not: it goes on proving itself.
     Proving,
+    /// Nobody knew yet.
+    Unknown,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,6 +106,8 @@ pub(super) struct Ended {
     pub(super) settle_by: Moment,
     /// The job failed: what systemd called it.
     pub(super) went_wrong: Option<String>,
+    /// Nobody knows how the job ended.
+    pub(super) lost: bool,
 }
 
 impl State {
@@ -114,6 +125,9 @@ impl State {
             Self::Restarting { .. } => ServiceState::Restarting,
             Self::Waiting { .. } => ServiceState::Waiting,
             Self::Parked { .. } => ServiceState::Parked,
+            Self::Held => ServiceState::Held,
+            Self::Leaving(_) => ServiceState::Leaving,
+            Self::Maintenance => ServiceState::Maintenance,
         }
     }
 
@@ -130,7 +144,10 @@ impl State {
             | Self::Warming { .. }
             | Self::Proving(_)
             | Self::Serving { .. }
-            | Self::Suspect { .. } => None,
+            | Self::Suspect { .. }
+            | Self::Held
+            | Self::Leaving(_)
+            | Self::Maintenance => None,
         }
     }
 
@@ -147,7 +164,10 @@ impl State {
             | Self::Warming { .. }
             | Self::Proving(_)
             | Self::Serving { .. }
-            | Self::Suspect { .. } => None,
+            | Self::Suspect { .. }
+            | Self::Held
+            | Self::Leaving(_)
+            | Self::Maintenance => None,
         }
     }
 
@@ -155,6 +175,7 @@ impl State {
     pub(super) const fn healthy_since(&self) -> Option<Moment> {
         match self {
             Self::Serving { healthy_since } | Self::Suspect { healthy_since, .. } => Some(*healthy_since),
+            Self::Leaving(Leaving { back: Back::Serving { healthy_since }, .. }) => Some(*healthy_since),
             Self::Unknown
             | Self::Stopped
             | Self::Starting
@@ -163,7 +184,10 @@ impl State {
             | Self::Sick { .. }
             | Self::Restarting { .. }
             | Self::Waiting { .. }
-            | Self::Parked { .. } => None,
+            | Self::Parked { .. }
+            | Self::Held
+            | Self::Leaving(_)
+            | Self::Maintenance => None,
         }
     }
 }
@@ -171,18 +195,22 @@ impl State {
 /// The allowed moves, whole. Any other is refused and counted as an anomaly.
 ///
 /// What systemd says of the unit may come in any state, so the states that follow from it (`stopped`, `starting`,
-/// `warming`, `proving` and, when the unit failed for good, those of a restart) follow every state. The judgements do not:
-/// only what was proven, or is being judged, becomes `serving`, and nothing becomes `unknown` again.
+/// `warming`, `proving` and, when the unit failed for good, those of a restart) follow every state; so do a hold and a
+/// person's mark, but for those that outrank them. The judgements do not: only what was proven, or is being judged, becomes
+/// `serving`. What was held is `unknown` again, and so is what was replaced while nobody looked.
 pub(super) const fn may_become(from: ServiceState, to: ServiceState) -> bool {
     use ServiceState as S;
     match to {
-        S::Unknown | S::Held | S::Leaving | S::Maintenance => false,
+        S::Unknown => !matches!(from, S::Unknown),
         S::Stopped => !matches!(from, S::Stopped),
         S::Starting => !matches!(from, S::Starting),
         S::Warming | S::Proving | S::Restarting | S::Waiting | S::Parked => true,
-        S::Serving => matches!(from, S::Unknown | S::Proving | S::Suspect | S::Sick | S::Waiting | S::Parked),
+        S::Serving => matches!(from, S::Unknown | S::Proving | S::Suspect | S::Sick | S::Waiting | S::Parked | S::Leaving),
         S::Suspect => matches!(from, S::Serving),
         // From itself: the evidence grew from suspect to fatal.
-        S::Sick => matches!(from, S::Unknown | S::Warming | S::Proving | S::Serving | S::Suspect | S::Sick),
+        S::Sick => matches!(from, S::Unknown | S::Warming | S::Proving | S::Serving | S::Suspect | S::Sick | S::Leaving),
+        S::Held => !matches!(from, S::Held | S::Stopped | S::Maintenance),
+        S::Leaving => matches!(from, S::Unknown | S::Warming | S::Proving | S::Serving | S::Suspect),
+        S::Maintenance => !matches!(from, S::Maintenance | S::Stopped),
     }
 }

@@ -8,7 +8,7 @@ use crate::reason::Reason;
 use warden_protocol::vocab::{Confirmed, Evidence};
 
 /// systemd's word for a unit that it will not start again by itself.
-const START_LIMIT: &str = "start-limit-hit";
+pub(super) const START_LIMIT: &str = "start-limit-hit";
 
 /// What a reading says, in four words.
 enum Phase {
@@ -51,6 +51,7 @@ impl Machine {
         let restarting = matches!(self.state, State::Restarting { .. });
         match Phase::of(&seen) {
             Phase::Runs => self.runs(turn, &seen, first),
+            phase if self.aside() => self.gone_aside(turn, &phase, &seen),
             // What happens on the way of our own job is the job's business.
             Phase::Starts | Phase::Stops | Phase::Down if restarting => {}
             Phase::Starts => self.starts(turn, &seen),
@@ -68,6 +69,7 @@ impl Machine {
         match self.state {
             // Expected: our job stops it.
             State::Restarting { .. } => {}
+            State::Held | State::Maintenance => self.instance = None,
             State::Unknown
             | State::Stopped
             | State::Starting
@@ -77,6 +79,7 @@ impl Machine {
             | State::Suspect { .. }
             | State::Sick { .. }
             | State::Waiting { .. }
+            | State::Leaving(_)
             | State::Parked { .. } => {
                 self.instance = None;
                 self.enter(turn, State::Starting, Reason::process_ended(), Some(Evidence::Fatal));
@@ -128,6 +131,51 @@ impl Machine {
         self.unit.as_ref().is_some_and(|seen| seen.active == ActiveState::Failed && seen.result == START_LIMIT)
     }
 
+    /// Its state does not follow from the unit: it is held, or in maintenance.
+    pub(super) const fn aside(&self) -> bool {
+        matches!(self.state, State::Held | State::Maintenance)
+    }
+
+    /// The process is gone while it is held or in maintenance. Only a person's stop ends a hold.
+    fn gone_aside(&mut self, turn: &mut Turn, phase: &Phase, seen: &UnitSeen) {
+        self.instance = None;
+        let held = matches!(self.state, State::Held) && self.job.is_none();
+        match phase {
+            Phase::Stops if held && seen.job => self.stopped(turn, Reason::being_stopped()),
+            Phase::Down if held && mends(seen, None).is_none() => self.down(turn, seen, None),
+            Phase::Runs | Phase::Starts | Phase::Stops | Phase::Down => {}
+        }
+    }
+
+    /// Judged afresh, by what is known of the unit now. `out`: it is out of rotation, and must prove itself.
+    pub(super) fn afresh(&mut self, turn: &mut Turn, because: &Reason, out: bool) {
+        for probe in &mut self.probes {
+            *probe = super::Probe::default();
+        }
+        self.hits.iter_mut().for_each(super::Hits::clear);
+        match (self.instance, self.unit.clone()) {
+            (Some(instance), _) if turn.now < instance.warm_until => {
+                self.enter(turn, State::Warming { until: instance.warm_until }, because.clone(), None);
+            }
+            (Some(_), _) if out => self.prove(turn, because.clone()),
+            (Some(_), _) | (None, None) => self.enter(turn, State::Unknown, because.clone(), None),
+            (None, Some(seen)) => match Phase::of(&seen) {
+                Phase::Runs | Phase::Stops => self.enter(turn, State::Starting, because.clone(), None),
+                Phase::Starts => self.starts(turn, &seen),
+                Phase::Down => self.down(turn, &seen, None),
+            },
+        }
+    }
+
+    /// The process that a restart is to replace has not been seen to be gone.
+    pub(super) fn old_process_may_live(&self) -> bool {
+        self.unit.as_ref().is_some_and(|seen| match Phase::of(seen) {
+            Phase::Runs => self.ended.is_none() && matches!(self.state, State::Restarting { ended: None, .. }),
+            Phase::Stops => true,
+            Phase::Starts | Phase::Down => false,
+        })
+    }
+
     fn runs(&mut self, turn: &mut Turn, seen: &UnitSeen, first: bool) {
         let Some(invocation) = seen.invocation else {
             self.anomaly(turn, "an active unit without an invocation id");
@@ -161,14 +209,21 @@ impl Machine {
         // Without a main process there is no start: an instance that began under our eyes began now, any other long ago.
         let started = seen.started.unwrap_or(if unknown { Moment::default() } else { turn.now });
         let warm_until = started.plus(self.policy.warmup);
-        self.instance = Some(Instance { invocation, pid: seen.main_pid, started, warm_until });
+        self.instance = Some(Instance { invocation, pid: seen.main_pid, started, warm_until, roll: turn.roll });
         self.ended = None;
+        self.recycle_after = Moment::default();
+        self.starts.record(started);
         self.memory = None;
         for probe in &mut self.probes {
             *probe = super::Probe::default();
         }
         self.hits.iter_mut().for_each(super::Hits::clear);
-        if unknown {
+        if self.aside() {
+            // Looked at again when that is over.
+        } else if first && !unknown && turn.now >= warm_until {
+            // It was replaced while the agent was away, and has run for longer than its warm-up: nobody knows how it is.
+            self.enter(turn, State::Unknown, Reason::reattached(turn.now.since(started)), None);
+        } else if unknown {
             self.reason = Reason::reattached(turn.now.since(started));
             self.warm_when_out(turn);
         } else if turn.now < warm_until {
@@ -209,6 +264,9 @@ impl Machine {
             | State::Sick { .. }
             | State::Restarting { .. }
             | State::Waiting { .. }
+            | State::Held
+            | State::Leaving(_)
+            | State::Maintenance
             | State::Parked { .. } => self.enter(turn, State::Starting, Reason::process_ended(), Some(Evidence::Fatal)),
         }
     }
@@ -218,15 +276,7 @@ impl Machine {
         self.instance = None;
         let setting = seen.restart.as_str();
         let failed = seen.active == ActiveState::Failed;
-        let mend = if !seen.loaded {
-            None
-        } else if failed && seen.result == START_LIMIT {
-            Some(Reason::start_limit())
-        } else if job_failed.is_some() || (failed && seen.restart != RestartSetting::Always) {
-            Some(Reason::unit_failed(&seen.result, setting))
-        } else {
-            None
-        };
+        let mend = mends(seen, job_failed);
         let Some(cause) = mend else {
             let reason = match seen.restart {
                 _ if !seen.loaded => Reason::unit_missing(),
@@ -255,5 +305,19 @@ impl Machine {
         } else {
             self.enter(turn, State::Stopped, reason, None);
         }
+    }
+}
+
+/// Why a unit that is down is ours to mend, where it is.
+fn mends(seen: &UnitSeen, job_failed: Option<&str>) -> Option<Reason> {
+    let failed = seen.active == ActiveState::Failed;
+    if !seen.loaded {
+        None
+    } else if failed && seen.result == START_LIMIT {
+        Some(Reason::start_limit())
+    } else if job_failed.is_some() || (failed && seen.restart != RestartSetting::Always) {
+        Some(Reason::unit_failed(&seen.result, seen.restart.as_str()))
+    } else {
+        None
     }
 }

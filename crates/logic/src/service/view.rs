@@ -3,6 +3,7 @@
 use super::Machine;
 use super::input::{Invocation, PermitId};
 use super::mend::May;
+use super::planned::{Action, Leaving};
 use super::policy::{Mode, Policy};
 use super::state::State;
 use crate::moment::{Moment, Span};
@@ -202,8 +203,8 @@ impl Machine {
             reason: self.reason.clone(),
             evidence: self.evidence,
             incident: self.incident.clone(),
-            traffic: state.wants(),
-            restart: self.wish(),
+            traffic: self.wants(),
+            restart: self.wish(now),
             instance: self.instance.map(|instance| (instance.invocation, instance.started)),
             warmup: self.warmup(),
             next: self.next(),
@@ -216,13 +217,13 @@ impl Machine {
             probes: self.tallies(now),
             depends: self.depends.iter().map(|known| DependsView { up: known.up, text: known.text.clone() }).collect(),
             memory: self.memory,
-            recycle: None,
-            mark: None,
+            recycle: self.recycle_view(now),
+            mark: self.mark().cloned(),
             penalty: self.penalty.left(self.policy.flap_half_life, now),
-            planned: 0,
-            planned_action: None,
-            permit: None,
-            gates: Vec::new(),
+            planned: self.planned,
+            planned_action: self.planned_action(now),
+            permit: self.using,
+            gates: self.gates(now),
         }
     }
 
@@ -242,7 +243,44 @@ impl Machine {
         if let State::Warming { until } = self.state { Some(Warmup { length: self.policy.warmup, until }) } else { None }
     }
 
-    fn wish(&self) -> RestartWish {
+    /// The mark that stands; maintenance goes before drain.
+    pub(super) fn mark(&self) -> Option<&Mark> {
+        self.marks.maintenance.as_ref().or(self.marks.drain.as_ref())
+    }
+
+    fn wants(&self) -> Traffic {
+        match self.policy.mode {
+            Mode::Shadow => Traffic::Keep,
+            Mode::Supervise if self.marks.drain.is_some() => Traffic::Out,
+            Mode::Supervise => self.state.label().wants(),
+        }
+    }
+
+    fn recycle_view(&self, now: Moment) -> Option<Recycle> {
+        let at = self.instance.and_then(|instance| self.recycle_at(&instance));
+        let above = self.policy.recycle.above;
+        (at.is_some() || above.is_some()).then(|| Recycle { at, above, waits_for: self.recycle_waits_for(now) })
+    }
+
+    fn planned_action(&self, now: Moment) -> Option<&'static str> {
+        let plan = if let State::Restarting { plan: Some(plan), .. } | State::Leaving(Leaving { plan, .. }) = &self.state {
+            Some(plan.action)
+        } else {
+            self.recycle_due().filter(|(at, _)| *at <= now).map(|(_, action)| action)
+        };
+        plan.map(Action::word)
+    }
+
+    fn wish(&self, now: Moment) -> RestartWish {
+        if self.policy.mode == Mode::Shadow {
+            return RestartWish::No;
+        }
+        if let State::Restarting { plan: Some(plan), .. } | State::Leaving(Leaving { plan, .. }) = &self.state {
+            return if plan.action == Action::Operator { RestartWish::No } else { RestartWish::Ask };
+        }
+        if self.recycle_due().is_some_and(|(at, _)| at <= now) {
+            return RestartWish::Ask;
+        }
         match (&self.state, self.state.trouble()) {
             (State::Parked { .. }, _) | (_, None) => RestartWish::No,
             (_, Some(trouble)) => match trouble.evidence {
@@ -259,12 +297,15 @@ impl Machine {
             State::Sick { doubt: Some(_), .. } => "the log line is dismissed unless a probe fails",
             State::Sick { doubt: None, .. } | State::Waiting { .. } => "restart",
             State::Parked { .. } => "trial restart",
+            State::Leaving(_) => "its planned restart, unless its requests are done before",
             State::Unknown
             | State::Stopped
             | State::Starting
             | State::Serving { .. }
             | State::Suspect { .. }
-            | State::Restarting { .. } => return None,
+            | State::Restarting { .. }
+            | State::Held
+            | State::Maintenance => return None,
         };
         self.next_move().map(|at| Next { at, what })
     }
@@ -280,7 +321,13 @@ impl Machine {
             | State::Proving(_)
             | State::Serving { .. }
             | State::Suspect { .. }
-            | State::Restarting { .. } => return None,
+            | State::Restarting { .. }
+            | State::Held
+            | State::Maintenance => return None,
+            State::Leaving(leaving) if leaving.out_since.is_none() && self.policy.coordinated => {
+                return Some("HAProxy to confirm that it is out");
+            }
+            State::Leaving(_) => return Some("its requests in flight"),
         };
         match self.gate(trouble, now) {
             May::Shut(what) => Some(what),

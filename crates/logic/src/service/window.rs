@@ -18,6 +18,11 @@ impl Window {
         Self { length, moments: VecDeque::new() }
     }
 
+    /// The same moments, in a window of this length.
+    pub(super) fn with_length(&self, length: Span) -> Self {
+        Self { length, moments: self.moments.clone() }
+    }
+
     /// Records one, and drops what has left the window.
     pub(super) fn record(&mut self, now: Moment) {
         while self.moments.front().is_some_and(|at| now.since(*at) >= self.length) {
