@@ -1,9 +1,11 @@
-//! `warden-bench`: figures, taken on the running stand. The first: how fast a sick node is out and being restarted.
+//! `warden-bench`: figures, taken on the running stand: how fast a sick node is out and being restarted, and what the idle
+//! agent costs.
 
 mod figures;
+mod footprint;
 mod incident;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Parser;
 use figures::Distribution;
 use incident::Incident;
@@ -13,12 +15,15 @@ use warden_scenarios::{Load, Mix, Settings, Speed, Stand};
 
 /// Takes Warden's figures on the stand that is up (`make deploy`).
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Examples:\n  warden-bench\n  warden-bench --incidents 20 --json target/bench.json")]
+#[command(version, after_help = "Examples:\n  warden-bench\n  warden-bench --incidents 20 --minutes 0 --json target/bench.json")]
 struct Args {
-    /// How many incidents: a node turns sick, leaves, restarts and comes back.
+    /// How many incidents: a node turns sick, leaves, restarts and comes back. 0: none
     #[arg(long, default_value_t = 200)]
     incidents: u32,
-    /// Write the figures there as JSON, too.
+    /// How long the idle agent is watched, beside monit. 0: not at all
+    #[arg(long, default_value_t = 10)]
+    minutes: u64,
+    /// Write the figures there as JSON, too
     #[arg(long, value_name = "FILE")]
     json: Option<std::path::PathBuf>,
 }
@@ -41,32 +46,62 @@ fn say(text: &str) {
     eprintln!("{text}");
 }
 
-#[expect(clippy::print_stdout, reason = "a program for people")]
 fn run(args: &Args) -> Result<()> {
-    ensure!(args.incidents > 0, "--incidents must be at least 1");
     let stand = Stand::whole()?;
+    // What is idle comes first: afterwards journals and logs are longer than a quiet machine's.
+    let costs = if args.minutes > 0 { Some(footprint::take(&stand, args.minutes, progress)?) } else { None };
+    progress("");
+    if let Some(costs) = &costs {
+        show_costs(args.minutes, costs);
+    }
+    let latencies = if args.incidents > 0 { Some(incidents(&stand, args.incidents)?) } else { None };
+    if let Some((out, restart)) = &latencies {
+        show_latencies(args.incidents, out, restart);
+    }
+    if let Some(path) = &args.json {
+        let value = serde_json::json!({
+            "taken": jiff::Timestamp::now().to_string(),
+            "idle": costs.map(|costs| serde_json::json!({ "minutes": args.minutes, "programs": costs })),
+            "incidents": latencies.map(|(out, restart)| serde_json::json!({ "count": args.incidents, "out_usec": out, "restart_usec": restart })),
+        });
+        std::fs::write(path, serde_json::to_string_pretty(&value)? + "\n")?;
+    }
+    Ok(())
+}
+
+fn incidents(stand: &Stand, count: u32) -> Result<(Distribution, Distribution)> {
     // Each incident ends with a node that has come back, so its start is made quick; what is measured lies before that.
     let quick = Speed { warmup: "200ms", slow_start: false, restarts_at_will: true };
-    let _settings = stand.nodes().iter().map(|node| Settings::apply(&stand, node, quick)).collect::<Result<Vec<_>>>()?;
+    let _settings = stand.nodes().iter().map(|node| Settings::apply(stand, node, quick)).collect::<Result<Vec<_>>>()?;
     let mut incidents: Vec<Incident> = Vec::new();
     // A load lives for minutes at most, so each batch has its own.
-    for first in (0..args.incidents).step_by(50) {
+    for first in (0..count).step_by(50) {
         let load = Load::start(stand.lab(), stand.http()?, LIGHT)?;
-        for number in first..args.incidents.min(first + 50) {
-            progress(&format!("incident {} of {}", number + 1, args.incidents));
+        for number in first..count.min(first + 50) {
+            progress(&format!("incident {} of {count}", number + 1));
             let node = &stand.nodes()[number as usize % stand.nodes().len()];
-            incidents.push(incident::one(&stand, node)?);
+            incidents.push(incident::one(stand, node)?);
         }
         load.stop()?;
     }
     progress("");
     let figure = |take: fn(&Incident) -> u64| Distribution::of(incidents.iter().map(take));
-    let (out, restart) = (figure(|incident| incident.out_usec), figure(|incident| incident.restart_usec));
-    println!(
-        "{} incidents by POST /operation, two nodes in turn, {} GETs a second; all clocks are this computer's.",
-        incidents.len(),
-        LIGHT.rate
-    );
+    Ok((figure(|incident| incident.out_usec), figure(|incident| incident.restart_usec)))
+}
+
+#[expect(clippy::print_stdout, reason = "a program for people")]
+fn show_costs(minutes: u64, costs: &[footprint::Cost]) {
+    println!("Idle for {minutes} min on one node, side by side: a probe a second, one pattern in the log.");
+    println!("{}", footprint::HEAD);
+    for cost in costs {
+        println!("{cost}");
+    }
+    println!();
+}
+
+#[expect(clippy::print_stdout, reason = "a program for people")]
+fn show_latencies(count: u32, out: &Distribution, restart: &Distribution) {
+    println!("{count} incidents by POST /operation, two nodes in turn, {} GETs a second; all clocks are this computer's.", LIGHT.rate);
     println!("begin: bingo's own log stamp of the line `We all gonna die`.");
     println!("out:   the coordinator's record that HAProxy, read back, sends no traffic (journald's stamp of its sending).");
     println!("call:  the agent's record that systemd has answered its restart call (likewise).");
@@ -74,11 +109,6 @@ fn run(args: &Args) -> Result<()> {
     println!("{:<42}{:>10}{:>10}{:>10}{:>10}{:>10}", "", "min", "p50", "p95", "p99", "max");
     println!("{:<42}{out}", "fatal line written → out confirmed, ms");
     println!("{:<42}{restart}", "fatal line written → restart answered, ms");
-    if let Some(path) = &args.json {
-        let value = serde_json::json!({ "taken": jiff::Timestamp::now().to_string(), "incidents": incidents.len(), "out_usec": out, "restart_usec": restart });
-        std::fs::write(path, serde_json::to_string_pretty(&value)? + "\n")?;
-    }
-    Ok(())
 }
 
 /// One line that is overwritten; only where somebody looks.
