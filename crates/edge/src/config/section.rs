@@ -242,6 +242,13 @@ impl<'t> Section<'t> {
         Vec::new()
     }
 
+    /// Makes a key known whose value is of no interest here.
+    pub fn know(&self, key: &'static str) {
+        if !self.known.borrow().contains(&key) {
+            self.known.borrow_mut().push(key);
+        }
+    }
+
     /// True when the key stands there at all, whatever its type.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
@@ -299,10 +306,8 @@ impl<'t> Section<'t> {
     }
 
     fn look(&self, key: &'static str, table: bool) -> Option<(Place, &'t Node)> {
-        if !self.known.borrow().contains(&key) {
-            self.known.borrow_mut().push(key);
-            self.tree.asked.borrow_mut().insert(self.below(key), table);
-        }
+        self.know(key);
+        self.tree.asked.borrow_mut().insert(self.below(key), table);
         let Value::Table(entries) = &self.node.value else { return None };
         entries.get(key).map(|(place, node)| (place.clone(), node))
     }
