@@ -17,8 +17,11 @@ mod dbus;
 mod exit;
 mod memory;
 mod proxy;
+mod settings;
 mod signals;
 mod watch;
+
+pub use settings::{Settings, settings, settings_at};
 
 use crate::child::Ended;
 use crate::feed::Feed;

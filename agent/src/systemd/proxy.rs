@@ -162,7 +162,7 @@ fn active_state(word: &str) -> ActiveState {
 }
 
 /// An unknown word counts as `no`: then nothing is taken for an operator's stop.
-fn restart_setting(word: &str) -> RestartSetting {
+pub(super) fn restart_setting(word: &str) -> RestartSetting {
     match word {
         "on-success" => RestartSetting::OnSuccess,
         "on-failure" => RestartSetting::OnFailure,
