@@ -3,7 +3,7 @@
 mod reload;
 
 use crate::args::{Args, Command};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Report, Source};
 use crate::control;
 use crate::feed::Feed;
 use crate::journal::{Rule, Tail};
@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use warden_edge::chain::Chain;
 use warden_edge::clock::{boot_id, monotonic_micros};
-use warden_edge::config::{Directories, Fault, Faults, Place};
+use warden_edge::config::{Directories, Fault, Faults};
 use warden_edge::serve::bind_unix;
 use warden_edge::signals::{Signal, Signals};
 use warden_edge::{logging, notify};
@@ -44,20 +44,23 @@ const ORDERS_BOUND: usize = 4;
 /// Runs the agent, or checks its configuration.
 #[must_use]
 pub fn main(args: &Args) -> ExitCode {
-    let directories = if args.config.is_empty() { Directories::standard(config::DIRECTORY) } else { Directories(args.config.clone()) };
-    let loaded = given(&args.config).and_then(|()| config::load(&directories));
-    let done = match (args.command, loaded) {
-        (Some(Command::Check | Command::Polkit { .. }), Err(faults)) => {
-            say(&faults.to_string());
-            return ExitCode::from(USAGE);
-        }
-        (None, Err(faults)) => return refuse(&faults),
-        (Some(Command::Check), Ok(config)) => on_one_thread(check(&config)),
-        (Some(Command::Polkit { install }), Ok(config)) => polkit::answer(&config, install).map(|text| {
-            drop(write!(std::io::stdout(), "{text}"));
-            ExitCode::SUCCESS
-        }),
-        (None, Ok(config)) => start(config, directories),
+    let load = || config::directories(&args.config).and_then(|directories| Ok((config::load(&directories)?, directories)));
+    let done = match args.command {
+        Some(Command::Check) => on_one_thread(check(&args.config)),
+        Some(Command::Polkit { install }) => match load() {
+            Ok((config, _)) => polkit::answer(&config, install).map(|text| {
+                drop(write!(std::io::stdout(), "{text}"));
+                ExitCode::SUCCESS
+            }),
+            Err(faults) => {
+                say(&faults.to_string());
+                return ExitCode::from(USAGE);
+            }
+        },
+        None => match load() {
+            Ok((config, directories)) => start(config, directories),
+            Err(faults) => return refuse(&faults),
+        },
     };
     match done {
         Ok(code) => code,
@@ -68,12 +71,15 @@ pub fn main(args: &Args) -> ExitCode {
     }
 }
 
-/// A directory of the standard ones may be missing; one that somebody named may not.
-fn given(paths: &[PathBuf]) -> Result<(), Faults> {
-    let missing = paths.iter().filter(|path| !path.exists());
-    let faults: Vec<_> =
-        missing.map(|path| Fault { place: Place::file(path), text: "there is no such file or directory".to_owned() }).collect();
-    if faults.is_empty() { Ok(()) } else { Err(Faults(faults)) }
+/// Faults go where a person sees them although the output is sent elsewhere.
+async fn check(paths: &[PathBuf]) -> anyhow::Result<ExitCode> {
+    let Report { text, code } = config::check(paths).await;
+    if code == 0 {
+        drop(write!(std::io::stdout(), "{text}"))
+    } else {
+        say(text.trim_end())
+    }
+    Ok(ExitCode::from(code))
 }
 
 fn refuse(faults: &Faults) -> ExitCode {
@@ -89,26 +95,6 @@ fn say(text: &str) {
 fn on_one_thread(program: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no event loop can be had")?;
     runtime.block_on(program)
-}
-
-/// What systemd says about the units that are named.
-async fn check(config: &Config) -> anyhow::Result<ExitCode> {
-    let (fit, faults) = missing(config).await.context("the files are right, but whether systemd has the units cannot be told")?;
-    let mut all = fit;
-    all.0.extend(faults.0);
-    if !all.0.is_empty() {
-        say(&all.to_string());
-        return Ok(ExitCode::from(USAGE));
-    }
-    let files = config.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ");
-    let services = config.services.iter().map(|service| service.unit.as_str()).collect::<Vec<_>>().join(", ");
-    let (files, services) = (or_none(&files), or_none(&services));
-    drop(writeln!(std::io::stdout(), "no fault found\n  files     {files}\n  services  {services}\n  node      {}", config.node));
-    Ok(ExitCode::SUCCESS)
-}
-
-fn or_none(list: &str) -> &str {
-    if list.is_empty() { "none" } else { list }
 }
 
 /// Units that cannot be used at the moment, and units that do not exist.
@@ -132,6 +118,10 @@ fn start(config: Config, directories: Directories) -> anyhow::Result<ExitCode> {
 }
 
 async fn run(config: Config, directories: Directories, hint: Option<OwnedFd>) -> anyhow::Result<ExitCode> {
+    // No reason to stay away: nobody would be told, and the services are judged all the same.
+    for fault in config.needs.unmet(true) {
+        tracing::warn!("{fault}");
+    }
     match missing(&config).await {
         Ok((unfit, absent)) => {
             for fault in &unfit.0 {
@@ -162,7 +152,7 @@ async fn run(config: Config, directories: Directories, hint: Option<OwnedFd>) ->
     let probes = config
         .services
         .iter()
-        .map(|service| Asker::new(&service.probe, &service.unit).map_err(anyhow::Error::msg))
+        .map(|service| Asker::new(&service.probes[0], &service.unit).map_err(anyhow::Error::msg))
         .collect::<Result<_, _>>()?;
     let metrics = Metrics::new();
     let mut reload = Reload::new(Arc::clone(&config), directories);
@@ -173,7 +163,7 @@ async fn run(config: Config, directories: Directories, hint: Option<OwnedFd>) ->
             .iter()
             .map(|service| Service {
                 unit: service.unit.clone(),
-                probe: service.probe.name.clone(),
+                probe: service.probes[0].name.clone(),
                 patterns: service.patterns.iter().map(|pattern| pattern.name.clone()).collect(),
                 policy: service.policy.clone(),
             })
@@ -222,7 +212,8 @@ async fn run(config: Config, directories: Directories, hint: Option<OwnedFd>) ->
 
 fn follow_journal(config: &Config, hint: Option<OwnedFd>, feed: &Feed) -> Tail {
     let rules = config.services.iter().enumerate().flat_map(|(service, of)| {
-        of.patterns.iter().enumerate().map(move |(index, pattern)| Rule {
+        let journal = of.patterns.iter().enumerate().filter(|(_, pattern)| pattern.source == Source::Journal);
+        journal.map(move |(index, pattern)| Rule {
             service,
             unit: of.unit.clone(),
             name: pattern.name.clone(),

@@ -1,132 +1,234 @@
-//! `[service.probe.NAME]`: how a service is asked, and how its answers are read.
+//! `[service.probe.NAME]` and `[service.depends.NAME]`: how a service, or what it depends on, is asked.
 
-use super::{later, positive, shown};
+use super::answer;
+use super::need::{Need, Needs};
+use super::values::{absolute, command, count, host_port, later, positive, shown};
 use crate::probe::http::check_url;
-use crate::probe::{Ask, HttpAsk, Pattern, Probe};
-use std::ops::RangeInclusive;
+use crate::probe::{Ask, ExecAsk, HttpAsk, PostgresAsk, Probe, TcpAsk};
+use std::path::PathBuf;
 use std::time::Duration;
-use warden_edge::config::{Found, Place, Section};
+use warden_edge::config::{Found, Section};
 use warden_logic::moment::Span;
 use warden_logic::service::policy::ProbePolicy;
 
-/// Takes one probe apart; `prove_within` is the service's. `None` without a usable address; faults are noted in any case.
-pub(super) fn read(name: Found<String>, section: Section<'_>, prove_within: &Found<Duration>) -> Option<(Probe, ProbePolicy)> {
-    let url = section.text("http");
-    match &url {
-        Some(found) => {
-            if let Err(why) = check_url(&found.value) {
-                section.fault(found.place.clone(), why);
+/// The machine remembers so many of the last verdicts.
+const MOST_REMEMBERED: u32 = 64;
+/// No proof asks for more.
+const MOST_SUCCESSES: u32 = 1000;
+
+/// Who is asked.
+#[derive(Clone, Copy)]
+pub(super) enum Role<'a> {
+    /// The service itself, which has so long to prove that it is fit.
+    Service(&'a Found<Duration>),
+    /// What it depends on.
+    Dependency,
+}
+
+/// The defaults of a role.
+struct Defaults {
+    every: Duration,
+    every_in_doubt: Duration,
+    timeout: Duration,
+    failures: u32,
+    successes: u32,
+}
+
+impl Role<'_> {
+    const fn defaults(self) -> Defaults {
+        let every_in_doubt = Duration::from_millis(250);
+        match self {
+            Self::Service(_) => {
+                Defaults { every: Duration::from_secs(1), every_in_doubt, timeout: Duration::from_secs(2), failures: 3, successes: 2 }
+            }
+            Self::Dependency => {
+                Defaults { every: Duration::from_secs(2), every_in_doubt, timeout: Duration::from_secs(1), failures: 2, successes: 2 }
             }
         }
-        None => section.missing("http", "set it to what is asked, as in \"http://127.0.0.1:8080/ping\""),
     }
-    let every = positive(&section, "every", Duration::from_secs(1));
-    let every_in_doubt = positive(&section, "every_in_doubt", every.value.min(Duration::from_millis(250)));
-    let timeout = positive(&section, "timeout", Duration::from_secs(2));
-    let failures = count(&section, "failures", 3);
-    let successes = count(&section, "successes", 2);
-    let expect = section.table("expect").map(pattern);
-    let fatal = section.table("fatal").map(|table| {
-        let place = table.place();
-        let fatal = pattern(table);
-        if fatal == Pattern::default() {
+
+    const fn is_service(self) -> bool {
+        matches!(self, Self::Service(_))
+    }
+}
+
+/// The kinds of questions: the key, and the keys that belong to it alone.
+const KINDS: [(&str, &[&str]); 4] =
+    [("http", &["unix", "ca", "expect", "fatal", "busy", "max_latency"]), ("tcp", &[]), ("exec", &["fatal", "busy"]), ("postgres", &[])];
+
+/// Takes one probe apart. `None` without a usable question; faults are noted in any case.
+pub(super) fn read(name: Found<String>, section: Section<'_>, role: Role<'_>, needs: &mut Needs) -> Option<(Probe, ProbePolicy)> {
+    let (policy, timeout) = beat(&section, role);
+    let kind = kind(&section);
+    let ask = match kind {
+        Some("http") => http(&section, role, timeout, needs).map(|ask| Ask::Http(Box::new(ask))),
+        Some("tcp") => host_port(&section, "tcp", "127.0.0.1:6379").map(|found| Ask::Tcp(TcpAsk { address: found.value })),
+        Some("postgres") => host_port(&section, "postgres", "db-1:5432").map(|found| Ask::Postgres(PostgresAsk { address: found.value })),
+        Some("exec") => exec(&section, role, needs).map(Ask::Exec),
+        _ => None,
+    };
+    know_the_rest(&section, role, kind);
+    section.finish();
+    Some((Probe { name: name.value, ask: ask?, timeout }, policy))
+}
+
+/// The one kind that is given.
+fn kind(section: &Section<'_>) -> Option<&'static str> {
+    let given: Vec<&'static str> = KINDS.iter().map(|(kind, _)| *kind).filter(|kind| section.has(kind)).collect();
+    match given[..] {
+        [kind] => Some(kind),
+        [one, other, ..] => {
+            section.fault(section.place_of(other), format!("`{one}` and `{other}` exclude each other; make two tables of them"));
+            None
+        }
+        [] => {
+            let text = format!(
+                "{} does not say what is asked; give it one of `http`, `tcp`, `exec` and `postgres`, as in http = \"http://127.0.0.1:8080/ping\"",
+                section.name()
+            );
+            section.fault(section.place(), text);
+            None
+        }
+    }
+}
+
+/// Every key of every kind is known in every table, so that one at the wrong kind is told as that and not as a stranger.
+fn know_the_rest(section: &Section<'_>, role: Role<'_>, kind: Option<&str>) {
+    let own = KINDS.iter().find(|(name, _)| Some(*name) == kind).map_or(&[][..], |(_, own)| *own);
+    let only_service = ["fatal", "busy", "max_latency"];
+    for key in KINDS.iter().flat_map(|(name, keys)| std::iter::once(name).chain(*keys)) {
+        if own.contains(key) || Some(*key) == kind || (!role.is_service() && only_service.contains(key)) {
+            continue;
+        }
+        section.know(key);
+        if let (Some(kind), true) = (kind, section.has(key) && KINDS.iter().all(|(name, _)| name != key)) {
+            let of = KINDS.iter().filter(|(_, keys)| keys.contains(key)).map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>();
             section.fault(
-                place,
-                "`fatal` must name at least one of `status`, `body` and `body_contains`: as it is, every answer would be fatal",
+                section.place_of(key),
+                format!("`{key}` belongs to {} and means nothing to `{kind}`; leave it out", of.join(" and ")),
             );
         }
-        fatal
-    });
-    let busy = section.table("busy").map(|table| {
-        let statuses = statuses(&table);
-        table.finish();
-        statuses
-    });
-    let expect = match expect {
-        Some(expect) if expect.status.is_empty() => Pattern { status: vec![200..=200], ..expect },
-        Some(expect) => expect,
-        None => Pattern { status: vec![200..=200], ..Pattern::default() },
-    };
-    let busy = busy.unwrap_or_else(|| vec![429..=429]);
-    let both = busy.iter().cloned().flatten().find(|status| expect.status.iter().any(|range| range.contains(status)));
-    if let Some(status) = both {
+    }
+}
+
+fn http(section: &Section<'_>, role: Role<'_>, timeout: Duration, needs: &mut Needs) -> Option<HttpAsk> {
+    let url = section.text("http");
+    if let Some(found) = &url
+        && let Err(why) = check_url(&found.value)
+    {
+        section.fault(found.place.clone(), why);
+    }
+    let unix = absolute(section, "unix", "/run/bingo/admin.sock");
+    let ca = absolute(section, "ca", "/etc/ssl/certs/ca-certificates.crt");
+    let https = url.as_ref().is_some_and(|found| found.value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:")));
+    match &ca {
+        Some(ca) if !https => {
+            section.fault(
+                ca.place.clone(),
+                "`ca` says whose certificates are trusted, and `http` is no https:// URL; leave out one or mend the other",
+            );
+        }
+        Some(ca) => needs.add(Need::Certificates, &ca.place, PathBuf::from(&ca.value)),
+        None => {}
+    }
+    let expect = answer::expect(section);
+    let (mut fatal, mut busy, mut max_latency) = (None, vec![429..=429], None);
+    if role.is_service() {
+        fatal = answer::fatal(section);
+        busy = answer::busy(section);
+        max_latency = section.duration("max_latency");
+    }
+    if let Some(status) = answer::common(&expect.status, &busy) {
         section.fault(
-            section.place(),
+            section.place_of("busy"),
             format!("{status} is both expected and busy; a busy answer proves nothing, so leave it out of one of them"),
         );
     }
-    relations(&section, prove_within, &every, &every_in_doubt, &timeout, successes);
-    section.finish();
-    let policy = ProbePolicy {
-        every: Span::from(every.value),
-        every_in_doubt: Span::from(every_in_doubt.value),
-        timeout: Span::from(timeout.value),
-        failures,
-        of: failures,
-        successes,
-    };
-    let ask = HttpAsk { url: url?.value, unix: None, ca: None, expect, fatal, busy, max_latency: None };
-    Some((Probe { name: name.value, ask: Ask::Http(Box::new(ask)), timeout: timeout.value }, policy))
+    if let Some(found) = &max_latency
+        && (found.value.is_zero() || found.value >= timeout)
+    {
+        let text =
+            format!("`max_latency` must be longer than nothing and shorter than `timeout`: {} and {}", shown(found.value), shown(timeout));
+        section.fault(found.place.clone(), text);
+    }
+    Some(HttpAsk {
+        url: url?.value,
+        unix: unix.map(|found| PathBuf::from(found.value)),
+        ca: ca.map(|found| PathBuf::from(found.value)),
+        expect,
+        fatal,
+        busy,
+        max_latency: max_latency.map(|found| found.value),
+    })
 }
 
-/// What must hold between the lengths of time.
-fn relations(
-    section: &Section<'_>,
-    prove_within: &Found<Duration>,
-    every: &Found<Duration>,
-    every_in_doubt: &Found<Duration>,
-    timeout: &Found<Duration>,
-    successes: u32,
-) {
-    let fault = |places: &[&Place], text: String| section.fault(later(places), text);
-    if every.value >= prove_within.value {
-        let text = format!("`every` must be shorter than `prove_within`: {} ≥ {}", shown(every.value), shown(prove_within.value));
-        fault(&[&every.place], text);
-        return;
+fn exec(section: &Section<'_>, role: Role<'_>, needs: &mut Needs) -> Option<ExecAsk> {
+    let command = command(section, "exec");
+    let (mut fatal, mut busy) = (Vec::new(), Vec::new());
+    if role.is_service() {
+        (fatal, busy) = (answer::exits(section, "fatal"), answer::exits(section, "busy"));
     }
-    if every_in_doubt.value > every.value {
-        let text = format!("`every_in_doubt` must not be longer than `every`: {} > {}", shown(every_in_doubt.value), shown(every.value));
-        fault(&[&every_in_doubt.place], text);
-        return;
+    if let Some(code) = fatal.iter().find(|code| busy.contains(code)) {
+        section.fault(section.place_of("busy"), format!("{code} is both fatal and busy; leave it out of one of them"));
     }
-    if timeout.value >= prove_within.value {
-        let text = format!("`timeout` must be shorter than `prove_within`: {} ≥ {}", shown(timeout.value), shown(prove_within.value));
-        fault(&[&timeout.place], text);
-        return;
+    let command = command?;
+    needs.add(Need::ProbeProgram, &command.place, PathBuf::from(command.value.first()?));
+    Some(ExecAsk { command: command.value, fatal, busy })
+}
+
+/// The beat and the thresholds, and what must hold between them.
+fn beat(section: &Section<'_>, role: Role<'_>) -> (ProbePolicy, Duration) {
+    let defaults = role.defaults();
+    let every = positive(section, "every", defaults.every);
+    let every_in_doubt = positive(section, "every_in_doubt", every.value.min(defaults.every_in_doubt));
+    let timeout = positive(section, "timeout", defaults.timeout);
+    let failures = count(section, "failures", MOST_REMEMBERED, defaults.failures);
+    let of = count(section, "of", MOST_REMEMBERED, failures.value);
+    let successes = count(section, "successes", MOST_SUCCESSES, defaults.successes).value;
+    if of.value < failures.value {
+        let text = format!("`of` must not be less than `failures`: {} bad ones among the last {}", failures.value, of.value);
+        section.fault(later(&[&of.place, &failures.place]), text);
     }
     let proof = every_in_doubt.value.saturating_mul(successes);
-    if proof >= prove_within.value {
+    let prove_within = if let Role::Service(found) = role { found.value } else { Duration::MAX };
+    // One mistake, one sentence: the first that does not hold.
+    let relations = [
+        (every.value >= prove_within, &every.place, ["every", "must be shorter than `prove_within`"], every.value, "≥", prove_within),
+        (
+            every_in_doubt.value > every.value,
+            &every_in_doubt.place,
+            ["every_in_doubt", "must not be longer than `every`"],
+            every_in_doubt.value,
+            ">",
+            every.value,
+        ),
+        (
+            timeout.value >= prove_within,
+            &timeout.place,
+            ["timeout", "must be shorter than `prove_within`"],
+            timeout.value,
+            "≥",
+            prove_within,
+        ),
+    ];
+    if let Some((_, place, [key, must], one, than, other)) = relations.into_iter().find(|relation| relation.0) {
+        section.fault(place.clone(), format!("`{key}` {must}: {} {than} {}", shown(one), shown(other)));
+    } else if proof >= prove_within {
         let text = format!(
             "`prove_within` leaves no time for {successes} good probes every {}: {} ≥ {}",
             shown(every_in_doubt.value),
             shown(proof),
-            shown(prove_within.value)
+            shown(prove_within)
         );
-        fault(&[&every_in_doubt.place, &section.place()], text);
+        section.fault(later(&[&every_in_doubt.place, &section.place()]), text);
     }
-}
-
-fn count(section: &Section<'_>, key: &'static str, default: u32) -> u32 {
-    section.integer(key, 1..=1000).and_then(|found| u32::try_from(found.value).ok()).unwrap_or(default)
-}
-
-/// `{ status = 200, body = "pong", body_contains = "…" }`
-fn pattern(section: Section<'_>) -> Pattern {
-    let status = statuses(&section);
-    let body = section.text("body").map(|found| found.value);
-    let body_contains = section.text("body_contains").map(|found| found.value);
-    section.finish();
-    Pattern { status, body, body_contains, ..Pattern::default() }
-}
-
-fn statuses(section: &Section<'_>) -> Vec<RangeInclusive<u16>> {
-    let Some(found) = section.integers("status") else { return Vec::new() };
-    let mut statuses = Vec::new();
-    for number in found.value {
-        match u16::try_from(number) {
-            Ok(status @ 100..=599) => statuses.push(status..=status),
-            _ => section.fault(found.place.clone(), format!("`status` must be from 100 to 599, and is {number}")),
-        }
-    }
-    statuses
+    let policy = ProbePolicy {
+        every: Span::from(every.value),
+        every_in_doubt: Span::from(every_in_doubt.value),
+        timeout: Span::from(timeout.value),
+        failures: failures.value,
+        of: of.value,
+        successes,
+    };
+    (policy, timeout.value)
 }

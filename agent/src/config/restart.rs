@@ -1,6 +1,6 @@
 //! `[service.restart]`: when and how often a service may be restarted.
 
-use super::{positive, shown};
+use super::values::{positive, shown};
 use std::time::Duration;
 use warden_edge::config::Section;
 use warden_logic::moment::Span;

@@ -1,36 +1,56 @@
 //! `[[service]]`: one supervised unit.
 
-use super::{Pattern, Service, positive, probe, restart};
-use crate::journal::matcher::{Matcher, TEXT_LIMIT};
+use super::need::Needs;
+use super::probe::{self, Role};
+use super::values::{host_port, later, named, positive, shown};
+use super::{Service, pattern, restart};
 use std::time::Duration;
 use warden_edge::config::{Found, Section};
 use warden_logic::moment::Span;
-use warden_logic::service::input::Means;
-use warden_logic::service::policy::{Mode, PatternPolicy, Policy, RecyclePolicy, Stop, StopPolicy};
+use warden_logic::service::policy::{Mode, Policy, RecyclePolicy, Stop, StopPolicy};
+
+/// The times of a service's beginning, which others have to fit between.
+struct Begin {
+    warmup: Duration,
+    prove_within: Found<Duration>,
+}
 
 /// Takes one service apart. `None` when it has a fault that leaves nothing to go on with; faults are noted in any case.
-pub(super) fn read(section: Section<'_>, coordinator_silent_for: Span, coordinated: bool) -> Option<Service> {
+pub(super) fn read(section: Section<'_>, coordinator_silent_for: Span, coordinated: bool, needs: &mut Needs) -> Option<Service> {
     let unit = unit(&section);
     let backend = backend(&section);
-    let address = address(&section);
-    let warmup = section.duration("warmup").map_or(Duration::ZERO, |found| found.value);
+    let address = host_port(&section, "address", "10.0.0.11:28940").map(|found| found.value).unwrap_or_default();
+    let mode = choice(&section, "mode", [("supervise", Mode::Supervise), ("shadow", Mode::Shadow)]);
+    let begin = Begin {
+        warmup: section.duration("warmup").map_or(Duration::ZERO, |found| found.value),
+        prove_within: positive(&section, "prove_within", Duration::from_secs(60)),
+    };
     let probe_during_warmup = section.boolean("probe_during_warmup").is_some_and(|found| found.value);
-    let prove_within = positive(&section, "prove_within", Duration::from_secs(60));
-    let mut probes = section.named_tables("probe");
+    let recycle = recycle(&section, &begin);
+    let stop = stop(&section);
+    let flap_half_life = section.duration("flap_half_life").map_or(Duration::from_secs(600), |found| found.value);
+    let probes = section.named_tables("probe");
     if probes.is_empty() {
         section.missing("probe", "say how the service is asked whether it is well: [service.probe.NAME] with `http = \"http://…\"`");
+        // Of a wrong type it has its own fault already.
+        if section.table("probe").is_some() {
+            section.fault(section.place_of("probe"), "`probe` holds no probe; write [service.probe.NAME] with `http = \"http://…\"`");
+        }
     }
-    for (name, _) in probes.iter().skip(1) {
-        section.fault(name.place.clone(), format!("a service has one probe for now; leave out {:?} or the other", name.value));
-    }
-    let first = if probes.is_empty() { None } else { Some(probes.remove(0)) };
-    // The others are read for their own faults.
-    probes.into_iter().for_each(|(name, table)| drop(probe::read(name, table, &prove_within)));
-    let probe = first.and_then(|(name, table)| probe::read(name, table, &prove_within));
-    let patterns: Vec<Pattern> = section.named_tables("pattern").into_iter().filter_map(|(name, table)| pattern(name, table)).collect();
+    let wanted = probes.len();
+    let role = Role::Service(&begin.prove_within);
+    let probes: Vec<_> = probes.into_iter().map(named).filter_map(|(name, table)| probe::read(name, table, role, needs)).collect();
+    let patterns = section.named_tables("pattern").into_iter().map(named).filter_map(|(name, table)| pattern::read(name, table));
+    let (patterns, pattern_policies) = patterns.unzip();
+    let depends = section.named_tables("depends").into_iter().map(named);
+    let (depends, depends_policies) = depends.filter_map(|(name, table)| probe::read(name, table, Role::Dependency, needs)).unzip();
     let restart = restart::read(section.table("restart"));
     section.finish();
-    let (unit, (probe, probe_policy)) = (unit?, probe?);
+    let unit = unit?;
+    if probes.len() < wanted || probes.is_empty() {
+        return None;
+    }
+    let (probes, probe_policies) = probes.into_iter().unzip();
     // Without a backend nobody speaks for its traffic, so nobody is waited for either.
     let coordinated = coordinated && !backend.is_empty();
     Some(Service {
@@ -39,31 +59,87 @@ pub(super) fn read(section: Section<'_>, coordinator_silent_for: Span, coordinat
         backend,
         address,
         policy: Policy {
-            mode: Mode::Supervise,
-            warmup: Span::from(warmup),
+            mode,
+            warmup: Span::from(begin.warmup),
             probe_during_warmup,
-            prove_within: Span::from(prove_within.value),
-            probes: vec![probe_policy],
-            // Lines count as failed probes do: three are too many.
-            patterns: patterns
-                .iter()
-                .map(|pattern| PatternPolicy {
-                    means: pattern.means,
-                    count: if pattern.means == Means::Suspect { 3 } else { 1 },
-                    window: Span::from_secs(60),
-                })
-                .collect(),
-            depends: Vec::new(),
-            recycle: RecyclePolicy::NEVER,
-            flap_half_life: Span::from_secs(600),
-            stop: StopPolicy { how: Stop::Graceful, kill_after: Span::from_secs(10), drain: Span::from_secs(30) },
+            prove_within: Span::from(begin.prove_within.value),
+            probes: probe_policies,
+            patterns: pattern_policies,
+            depends: depends_policies,
+            recycle,
+            flap_half_life: Span::from(flap_half_life),
+            stop,
             restart,
             coordinator_silent_for,
             coordinated,
         },
-        probe,
+        probes,
         patterns,
+        depends,
     })
+}
+
+/// `max_age`, `max_age_jitter`, `recycle_above`.
+fn recycle(section: &Section<'_>, begin: &Begin) -> RecyclePolicy {
+    let max_age = section.duration("max_age");
+    let jitter = section.duration("max_age_jitter");
+    let above = section.size("recycle_above");
+    if let Some(found) = &above
+        && found.value == 0
+    {
+        section.fault(found.place.clone(), "`recycle_above` must be more than nothing: every process holds some memory");
+    }
+    match (&max_age, &jitter) {
+        (None, Some(jitter)) if !section.has("max_age") => {
+            section.fault(jitter.place.clone(), "`max_age_jitter` means nothing without `max_age`; set `max_age` or leave both out");
+        }
+        (Some(age), _) => {
+            let by = jitter.as_ref().map_or(age.value / 10, |found| found.value);
+            let needs = begin.warmup.saturating_add(begin.prove_within.value);
+            let place = jitter.as_ref().map_or_else(|| age.place.clone(), |jitter| later(&[&jitter.place, &age.place]));
+            if by >= age.value {
+                let text = format!("`max_age_jitter` must be shorter than `max_age`: {} ≥ {}", shown(by), shown(age.value));
+                section.fault(place, text);
+            } else if age.value - by <= needs {
+                let text = format!(
+                    "`max_age` less `max_age_jitter` must be longer than `warmup` and `prove_within` together, or it is restarted before it \
+                     has served: {} ≤ {}",
+                    shown(age.value - by),
+                    shown(needs)
+                );
+                section.fault(place, text);
+            }
+        }
+        _ => {}
+    }
+    let by = jitter.map(|found| found.value).or_else(|| max_age.as_ref().map(|age| age.value / 10));
+    RecyclePolicy {
+        max_age: max_age.map(|found| Span::from(found.value)),
+        max_age_jitter: by.map_or(Span::ZERO, Span::from),
+        above: above.map(|found| found.value),
+    }
+}
+
+/// `stop`, `kill_after`, `drain`.
+fn stop(section: &Section<'_>) -> StopPolicy {
+    StopPolicy {
+        how: choice(section, "stop", [("graceful", Stop::Graceful), ("kill", Stop::Kill)]),
+        kill_after: Span::from(positive(section, "kill_after", Duration::from_secs(10)).value),
+        drain: Span::from(section.duration("drain").map_or(Duration::from_secs(30), |found| found.value)),
+    }
+}
+
+/// One of two words; the first is the default.
+fn choice<T: Copy>(section: &Section<'_>, key: &'static str, words: [(&str, T); 2]) -> T {
+    let [(first, default), (second, other)] = words;
+    match section.text(key) {
+        Some(found) if found.value == second => other,
+        Some(found) if found.value != first => {
+            section.fault(found.place, format!("`{key}` must be \"{first}\" or \"{second}\", and is {:?}", found.value));
+            default
+        }
+        _ => default,
+    }
 }
 
 fn unit(section: &Section<'_>) -> Option<Found<String>> {
@@ -101,79 +177,4 @@ fn backend(section: &Section<'_>) -> String {
         section.fault(found.place, text);
     }
     found.value
-}
-
-fn address(section: &Section<'_>) -> String {
-    let Some(found) = section.text("address") else { return String::new() };
-    let fits = found.value.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
-    if !fits {
-        let form = "`address` must be the server's address as HAProxy has it, as in \"10.0.0.11:28940\"";
-        section.fault(found.place, format!("{form}, and is {:?}", found.value));
-    }
-    found.value
-}
-
-/// `[service.pattern.NAME]`
-fn pattern(name: Found<String>, section: Section<'_>) -> Option<Pattern> {
-    let means = section.text("means");
-    let meaning = match means.as_ref().map(|found| found.value.as_str()) {
-        Some("fatal") => Some(Means::Fatal),
-        Some("suspect") => Some(Means::Suspect),
-        Some("recovered") => Some(Means::Recovered),
-        Some(other) => {
-            let place = means.as_ref().map_or_else(|| section.place(), |found| found.place.clone());
-            section.fault(place, format!("`means` must be \"fatal\", \"suspect\" or \"recovered\", and is {other:?}"));
-            None
-        }
-        None => {
-            section.missing("means", "say what such a line means: \"fatal\", \"suspect\" or \"recovered\"");
-            None
-        }
-    };
-    let journal = section.table("journal");
-    if journal.is_none() {
-        section.missing("journal", "say what the line is, as in `journal = { line = \"We all gonna die\" }`");
-    }
-    let matcher = journal.and_then(matcher);
-    section.finish();
-    Some(Pattern { name: name.value, matcher: matcher?, means: meaning? })
-}
-
-/// `journal = { line = … }`: exactly one of `line`, `contains`, `regex`.
-fn matcher(section: Section<'_>) -> Option<Matcher> {
-    let ways = [("line", section.text("line")), ("contains", section.text("contains")), ("regex", section.text("regex"))];
-    let mut given = ways.into_iter().filter_map(|(way, found)| Some((way, found?)));
-    let (first, second) = (given.next(), given.next());
-    let matcher = match (first, second) {
-        (Some((_, found)), _) if found.value.trim().is_empty() || found.value.len() > TEXT_LIMIT => {
-            section.fault(found.place, format!("a pattern must have between 1 and {TEXT_LIMIT} characters that are not white space"));
-            None
-        }
-        (Some((one, _)), Some((other, found))) => {
-            section.fault(found.place, format!("`{one}` and `{other}` exclude each other; keep one"));
-            None
-        }
-        (Some(("line", found)), None) => Some(Matcher::Line(found.value.trim().to_owned())),
-        (Some(("contains", found)), None) => Some(Matcher::Contains(found.value)),
-        (Some((_, found)), None) => match regex::RegexBuilder::new(&found.value).size_limit(1 << 20).build() {
-            Ok(regex) => Some(Matcher::Regex(regex)),
-            Err(error) => {
-                section.fault(found.place, format!("`regex` does not compile: {}", one_line(&error)));
-                None
-            }
-        },
-        (None, _) => {
-            if !["line", "contains", "regex"].into_iter().any(|way| section.has(way)) {
-                section.fault(section.place(), "`journal` needs one of `line`, `contains` and `regex`");
-            }
-            None
-        }
-    };
-    section.finish();
-    matcher
-}
-
-/// The regex crate draws an arrow under the fault over several lines; its last line says what it is.
-fn one_line(error: &regex::Error) -> String {
-    error.to_string().lines().next_back().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }

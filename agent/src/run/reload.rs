@@ -74,7 +74,7 @@ fn differences(old: &Config, new: &Config) -> Vec<String> {
             Some(old) => {
                 differs((&old.backend, &old.address) != (&service.backend, &service.address), format!("{unit}'s backend or address"));
                 differs(old.policy != service.policy, format!("{unit}'s times and thresholds"));
-                differs(old.probe != service.probe, format!("{unit}'s probe"));
+                differs(old.probes != service.probes, format!("{unit}'s probe"));
                 differs(old.patterns != service.patterns, format!("{unit}'s patterns"));
             }
         }

@@ -104,8 +104,8 @@ fn one(service: &Service, now: Moment, on_board: &OnBoard, unit: Option<&(UnitSe
 
 fn probe(service: &Service, now: Moment, probes: &Probes) -> ProbeStatus {
     ProbeStatus {
-        name: service.probe.name.clone(),
-        target: service.probe.ask.target(),
+        name: service.probes[0].name.clone(),
+        target: service.probes[0].ask.target(),
         good: probes.good,
         bad: probes.bad,
         busy: probes.busy,

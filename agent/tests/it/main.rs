@@ -6,6 +6,7 @@
 
 mod agentctl;
 mod configuration;
+mod configuration_difference;
 mod contract;
 mod lab;
 mod probing;
