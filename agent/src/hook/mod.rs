@@ -1,4 +1,20 @@
 //! Programs and web addresses that are told of the few events that need a person.
+//!
+//! [`ledger`] decides, as values: what event a change of state is, whether it was told already, whether a hook has had enough for
+//! this hour. [`Desk`] takes events without ever waiting, and one task runs the hooks.
+//!
+//! Guarantees: an event of an incident is told once, whatever comes of the telling; a hook is told at most [`ledger::AN_HOUR`] times an
+//! hour; a program has a process group, a deadline and an end; an address has three tries, each with a deadline; what could not be told
+//! is said in the journal. Nothing here needs a right that the agent does not have.
+//!
+//! Left to others: which hooks there are (`crate::config`), and when something happens.
+
+pub mod ledger;
+mod runner;
+#[cfg(test)]
+mod tests;
+
+pub use runner::{Desk, Happened, Runner};
 
 use std::time::Duration;
 
@@ -62,18 +78,5 @@ impl HookEvent {
     #[must_use]
     pub fn of(label: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|event| event.label() == label)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::HookEvent;
-
-    #[test]
-    fn every_event_has_its_word() {
-        for event in HookEvent::ALL {
-            assert_eq!(HookEvent::of(event.label()), Some(event));
-        }
-        assert_eq!(HookEvent::of("Incident"), None);
     }
 }

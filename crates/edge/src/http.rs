@@ -7,11 +7,11 @@
 use crate::chain::Chain;
 use crate::dial::Dial;
 use crate::tls::Tls;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{CONNECTION, HOST, USER_AGENT};
-use hyper::{Request, Response, Uri};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use std::io;
 use std::path::PathBuf;
@@ -72,7 +72,7 @@ struct Parts {
 }
 
 impl Question {
-    /// `GET url`, over the Unix socket `socket` where one is given; `agent` names the program that asks. An `https` URL
+    /// For `url`, over the Unix socket `socket` where one is given; `agent` names the program that asks. An `https` URL
     /// trusts the certificates of the file `ca`, or else the system's.
     ///
     /// # Errors
@@ -92,22 +92,42 @@ impl Question {
     /// # Errors
     /// See [`Error`].
     pub async fn ask(&self, most: usize) -> Result<Answer, Error> {
+        self.send(Request::new(Full::default()), most).await
+    }
+
+    /// As [`Question::ask`], by a `POST` of JSON.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn post(&self, json: Vec<u8>, most: usize) -> Result<Answer, Error> {
+        let mut request = Request::new(Full::from(json));
+        *request.method_mut() = Method::POST;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        self.send(request, most).await
+    }
+
+    async fn send(&self, request: Request<Full<Bytes>>, most: usize) -> Result<Answer, Error> {
         match &self.over {
-            Over::Tcp(dial) => self.ask_over(dial.connect().await.map_err(Error::Connect)?, most).await,
-            Over::Unix(path) => self.ask_over(UnixStream::connect(path).await.map_err(Error::Connect)?, most).await,
+            Over::Tcp(dial) => self.send_over(dial.connect().await.map_err(Error::Connect)?, request, most).await,
+            Over::Unix(path) => self.send_over(UnixStream::connect(path).await.map_err(Error::Connect)?, request, most).await,
         }
     }
 
-    async fn ask_over<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, most: usize) -> Result<Answer, Error> {
+    async fn send_over<S>(&self, stream: S, request: Request<Full<Bytes>>, most: usize) -> Result<Answer, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         match &self.tls {
-            None => self.exchange(stream, most).await,
-            Some(tls) => self.exchange(tls.connect(&self.host, stream).await.map_err(Error::Tls)?, most).await,
+            None => self.exchange(stream, request, most).await,
+            Some(tls) => self.exchange(tls.connect(&self.host, stream).await.map_err(Error::Tls)?, request, most).await,
         }
     }
 
-    async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S, most: usize) -> Result<Answer, Error> {
+    async fn exchange<S>(&self, stream: S, mut request: Request<Full<Bytes>>, most: usize) -> Result<Answer, Error>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(Error::Request)?;
-        let mut request = Request::new(Empty::<Bytes>::new());
         *request.uri_mut() = Uri::try_from(&self.path).unwrap_or_default();
         for (name, value) in [(HOST, self.authority.as_str()), (USER_AGENT, self.agent), (CONNECTION, "close")] {
             if let Ok(value) = value.parse() {
