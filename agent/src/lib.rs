@@ -4,7 +4,7 @@
 //! `warden_logic::service`; this crate is the thin edge around it: facts in, effects out.
 //!
 //! In reading order: [`run`], the program from arguments to exit code; [`supervisor`], the one task that owns all
-//! machines; what feeds it: [`systemd`], [`journal`], [`probe`]; what it tells: [`report`] (the coordinators),
+//! machines; what feeds it: [`systemd`], [`journal`], [`logfile`], [`probe`]; what it tells: [`report`] (the coordinators),
 //! [`control`] (people on this node), [`metrics`] (Prometheus), [`incident`] (what is kept of incidents), [`hook`] (what is run when
 //! something needs a person). [`config`] reads what is configured, [`polkit`] makes rights
 //! of it, [`args`] reads the command line, [`child`] runs programs of others. [`ctl`] is the other program of
@@ -21,6 +21,7 @@ pub mod feed;
 pub mod hook;
 pub mod incident;
 pub mod journal;
+pub mod logfile;
 pub mod metrics;
 pub mod polkit;
 pub mod printable;

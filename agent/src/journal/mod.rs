@@ -21,9 +21,11 @@ mod pace;
 mod reader;
 mod sys;
 mod tail;
+pub(crate) mod throttle;
 
 pub use matcher::Matcher;
-pub use tail::{HITS_A_SECOND, Tail};
+pub use tail::Tail;
+pub use throttle::HITS_A_SECOND;
 
 use std::collections::BTreeMap;
 
@@ -57,6 +59,9 @@ pub struct Health {
     pub unattributed: u64,
     /// Messages of the watched units that journald says it dropped by its rate limit: a gap that nobody can look into.
     pub suppressed: u64,
+    /// Times that reading went on and the record read last was no longer there (vacuumed, or of a unit that is not watched any
+    /// more): it goes on at the oldest newer one of this boot, and lines in between may be lost.
+    pub gaps: u64,
     /// What went wrong last, while the journal cannot be read.
     pub error: Option<String>,
 }

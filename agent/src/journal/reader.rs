@@ -26,6 +26,8 @@ pub(super) struct Reader {
     since: u64,
     /// The current record, when it is one of this boot; its time.
     at: Option<u64>,
+    /// The record that was read last is no longer there: what came right after it may be gone with it.
+    pub(super) gap: bool,
 }
 
 /// What one record came to.
@@ -55,23 +57,28 @@ impl Reader {
         journal.add_match(SUPPRESSED)?;
         // Only journald itself has this transport: the id alone could be sent by anybody.
         journal.add_match("_TRANSPORT=driver")?;
-        let mut reader = Self { journal, boot_id, since, at: None };
+        let mut reader = Self { journal, boot_id, since, at: None, gap: false };
         match position.and_then(|position| Some((cursor_text(&position.cursor)?, position.monotonic_usec))) {
             Some((cursor, monotonic)) if reader.journal.seek_cursor(&cursor).is_ok() => {
                 reader.since = monotonic;
-                reader.settle_at(&cursor)?;
+                reader.gap = !reader.settle_at(&cursor)?;
             }
             _ => reader.journal.seek_realtime(realtime_micros().saturating_sub(MARGIN_USEC))?,
         }
         Ok(reader)
     }
 
-    /// After a seek to the cursor of a record that was told already: goes over it. Any other here is the first after it.
-    fn settle_at(&mut self, cursor: &CStr) -> io::Result<()> {
-        if self.journal.next()? && !self.journal.is_at(cursor)? {
+    /// After a seek to the cursor of a record that was told already: goes over it. Any other here is the first after it, and
+    /// the record itself is gone: false.
+    fn settle_at(&mut self, cursor: &CStr) -> io::Result<bool> {
+        if !self.journal.next()? {
+            return Ok(false);
+        }
+        let there = self.journal.is_at(cursor)?;
+        if !there {
             self.journal.seek_cursor(cursor)?;
         }
-        Ok(())
+        Ok(there)
     }
 
     /// Makes the next look a fresh one.
@@ -83,7 +90,7 @@ impl Reader {
         // Without a record to return to, nothing was read yet, or it was vacuumed away: then the file is another one, too.
         let Some(cursor) = self.journal.cursor().ok().and_then(|text| cursor_text(&text)) else { return Ok(()) };
         self.journal.seek_cursor(&cursor)?;
-        self.settle_at(&cursor)
+        self.settle_at(&cursor).map(drop)
     }
 
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {

@@ -4,6 +4,7 @@ use super::cursor::{self, Position};
 use super::hint::Hints;
 use super::pace::Pace;
 use super::reader::{Reader, Seen};
+use super::throttle::Throttle;
 use super::{Health, Rule};
 use crate::feed::Feed;
 use nix::errno::Errno;
@@ -19,9 +20,6 @@ use tokio::sync::oneshot;
 use warden_edge::clock::monotonic_micros;
 use warden_logic::service::input::{Input, LogHit};
 
-/// Hits that one rule forwards within a second. One is enough for everything that may follow; a service that repeats its
-/// last words ten thousand times must not fill the feed with them.
-pub const HITS_A_SECOND: u32 = 10;
 /// Records read before the hints and the end are looked after again.
 const AT_ONCE: usize = 500;
 /// The position is saved at once after a hit, and otherwise this often: what is read twice then costs nothing but time.
@@ -161,7 +159,11 @@ impl Follower {
             Ok(reader) => reader,
             Err(error) => return Interrupted::Failed(error),
         };
-        lock(&self.health).error = None;
+        {
+            let mut health = lock(&self.health);
+            health.error = None;
+            health.gaps += u64::from(reader.gap);
+        }
         self.save_failed = false;
         let ended = loop {
             if let Err(ended) = self.look(&mut reader).and_then(|more| self.wait(&mut reader, more)) {
@@ -306,34 +308,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Lets [`HITS_A_SECOND`] through.
-#[derive(Debug, Default)]
-struct Throttle {
-    second: u64,
-    passed: u32,
-}
-
-impl Throttle {
-    fn pass(&mut self, at: u64) -> bool {
-        if self.second != at / 1_000_000 {
-            (self.second, self.passed) = (at / 1_000_000, 0);
-        }
-        self.passed = self.passed.saturating_add(1);
-        self.passed <= HITS_A_SECOND
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_flood_of_hits_is_thinned_second_by_second() {
-        let mut throttle = Throttle::default();
-        let passed = (0..10_000).filter(|hit| throttle.pass(3_000_000 + hit * 10)).count();
-        assert_eq!(passed, HITS_A_SECOND as usize);
-        assert!(throttle.pass(4_000_000));
-    }
 
     #[tokio::test]
     async fn a_tail_without_rules_stops_at_once() {

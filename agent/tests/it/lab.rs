@@ -229,6 +229,27 @@ async fn lab_rotation_and_a_restart_of_journald_lose_nothing() {
 
 #[tokio::test]
 #[ignore = "needs a machine that systemd has booted; tests/on-machine.sh runs it there"]
+async fn lab_a_journal_that_was_vacuumed_meanwhile_is_read_on_and_the_gap_is_told() {
+    let talker = Talker::start("talker", "");
+    let state = tempfile::tempdir().unwrap();
+    let (tail, mut inputs) = start(vec![talker.rule()], state.path(), None);
+    settled(&talker, &tail).await;
+    talker.say(DOOM);
+    let first = until(&mut inputs, "the first", hit).await;
+    assert_eq!(tail.health().gaps, 0);
+    assert!(tail.stop().await);
+    run("journalctl --sync; journalctl --rotate --vacuum-time=1us");
+    talker.say(DOOM);
+    let (tail, mut inputs) = start(vec![talker.rule()], state.path(), None);
+    let second = until(&mut inputs, "the one after the gap", hit).await;
+    assert!(second.at > first.at);
+    let health = tail.health();
+    assert_eq!((health.gaps, health.error), (1, None));
+    assert!(tail.stop().await);
+}
+
+#[tokio::test]
+#[ignore = "needs a machine that systemd has booted; tests/on-machine.sh runs it there"]
 async fn lab_floods_are_thinned_and_gaps_are_counted() {
     let talker = Talker::start("talker", "");
     let state = tempfile::tempdir().unwrap();

@@ -9,6 +9,7 @@ mod configuration;
 mod configuration_difference;
 mod contract;
 mod lab;
+mod logfiles;
 mod probing;
 mod probing_kinds;
 mod support;
