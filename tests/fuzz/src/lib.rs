@@ -4,12 +4,13 @@
 
 pub mod configuration;
 pub mod matcher;
+pub mod state;
 
 /// A target: its name, and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: &[Target] = &[("configuration", configuration::run), ("matcher", matcher::run)];
+pub const TARGETS: &[Target] = &[("configuration", configuration::run), ("matcher", matcher::run), ("state", state::run)];
 
 /// The target of this name.
 #[must_use]

@@ -38,3 +38,12 @@ fn seeds_cut_and_flipped_are_survived() {
         }
     }
 }
+
+/// A seed that is refused at the door tries nothing.
+#[test]
+fn saved_machines_are_of_the_present_form() {
+    for (name, bytes) in files("seeds", "state") {
+        let read = serde_json::from_slice::<warden_logic::service::Saved>(&bytes);
+        assert!(read.is_ok(), "{name}: {read:?}; write them anew: cargo run -p warden-fuzz --example state-seeds");
+    }
+}
