@@ -8,6 +8,8 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::io::{self, ErrorKind};
@@ -38,6 +40,18 @@ impl Default for Limits {
     fn default() -> Self {
         Self { connections: 64, body: 64 * 1024, head: Duration::from_secs(30), answer: Duration::from_secs(10) }
     }
+}
+
+/// Who is at the other end of a Unix socket, by the kernel's word as of the moment of connecting (`SO_PEERCRED`). A request that
+/// came by one has it among its extensions; one that came by TCP has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its effective user.
+    pub uid: u32,
+    /// Its effective group.
+    pub gid: u32,
+    /// Its process, where the kernel knows it here.
+    pub pid: Option<i32>,
 }
 
 /// Binds a Unix socket with mode 0660; the directory decides its group. A stale socket file of a dead server is replaced.
@@ -73,7 +87,14 @@ pub async fn unix(listener: UnixListener, router: Router, limits: Limits) {
     loop {
         let permit = server.permit().await;
         match listener.accept().await {
-            Ok((stream, _)) => server.spawn(stream, permit),
+            Ok((stream, _)) => match stream.peer_cred() {
+                Ok(cred) => {
+                    let peer = Peer { uid: cred.uid(), gid: cred.gid(), pid: cred.pid() };
+                    server.spawn(stream, Some(peer), permit);
+                }
+                // Whoever cannot be named is not served.
+                Err(error) => tracing::warn!(error = %error, "a connection was closed: who opened it cannot be told"),
+            },
             Err(error) => refused(&error).await,
         }
     }
@@ -88,7 +109,7 @@ pub async fn tcp(listener: TcpListener, router: Router, limits: Limits) {
             Ok((stream, _)) => {
                 // Answers are small and waited for; a failure to say so costs 40 ms, not correctness.
                 drop(stream.set_nodelay(true));
-                server.spawn(stream, permit);
+                server.spawn(stream, None, permit);
             }
             Err(error) => refused(&error).await,
         }
@@ -125,11 +146,18 @@ impl Server {
         Arc::clone(&self.permits).acquire_owned().await.ok()
     }
 
-    fn spawn<S>(&self, stream: S, permit: Option<tokio::sync::OwnedSemaphorePermit>)
+    fn spawn<S>(&self, stream: S, peer: Option<Peer>, permit: Option<tokio::sync::OwnedSemaphorePermit>)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let connection = self.builder.serve_connection(TokioIo::new(stream), self.service.clone());
+        let service = self.service.clone();
+        let named = service_fn(move |mut request: hyper::Request<Incoming>| {
+            if let Some(peer) = peer {
+                request.extensions_mut().insert(peer);
+            }
+            service.call(request)
+        });
+        let connection = self.builder.serve_connection(TokioIo::new(stream), named);
         // The task owns itself: it ends with its connection, and every step of that has a deadline.
         tokio::spawn(async move {
             if let Err(error) = connection.await {

@@ -1,13 +1,13 @@
 //! The crate's promises, tried over real files and real sockets.
 #![allow(clippy::unwrap_used, reason = "a test says what failed by failing")]
 
-use axum::Router;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use warden_edge::config::{Directories, Faults, Found, Tree};
-use warden_edge::serve::{self, Limits};
+use warden_edge::serve::{self, Limits, Peer};
 use warden_edge::unix_http;
 
 /// Takes a small made-up configuration apart, as a program does.
@@ -190,7 +190,8 @@ async fn server(path: &Path, limits: Limits) -> tokio::task::JoinHandle<()> {
     let router = Router::new()
         .route("/hello", get(|| async { "hello" }))
         .route("/slow", get(|| async { std::future::pending::<()>().await }))
-        .route("/echo", post(|body: String| async move { body }));
+        .route("/echo", post(|body: String| async move { body }))
+        .route("/who", get(|Extension(peer): Extension<Peer>| async move { format!("{} {} {:?}", peer.uid, peer.gid, peer.pid) }));
     let listener = serve::bind_unix(path).await.unwrap();
     tokio::spawn(serve::unix(listener, router, limits))
 }
@@ -204,6 +205,17 @@ async fn a_request_over_a_unix_socket_is_answered() {
     let (status, body) = unix_http::get(&path, "/hello", 5 * SECOND).await.unwrap();
     assert_eq!((status, body.as_slice()), (200, b"hello".as_slice()));
     assert_eq!(unix_http::get(&path, "/nothing", 5 * SECOND).await.unwrap().0, 404);
+    let (status, body) = unix_http::post(&path, "/echo", b"{}".to_vec(), 5 * SECOND).await.unwrap();
+    assert_eq!((status, body.as_slice()), (200, b"{}".as_slice()));
+}
+
+#[tokio::test]
+async fn who_asks_is_known_by_the_kernels_word() {
+    let (_folder, path) = socket();
+    let _server = server(&path, Limits::default()).await;
+    let (status, body) = unix_http::get(&path, "/who", 5 * SECOND).await.unwrap();
+    let (uid, gid) = (nix::unistd::geteuid(), nix::unistd::getegid());
+    assert_eq!((status, String::from_utf8(body).unwrap()), (200, format!("{uid} {gid} {:?}", Some(std::process::id()))));
 }
 
 #[tokio::test]
