@@ -38,6 +38,8 @@ use warden_logic::moment::Moment;
 pub const USAGE: u8 = 64;
 /// The socket unit's `FileDescriptorName=`.
 const HINT_SOCKET: &str = "journal-hint";
+/// The group whose members may ask for something to be done.
+const OPERATORS: &str = "warden-admin";
 /// People's orders come one at a time.
 const ORDERS_BOUND: usize = 4;
 
@@ -180,7 +182,7 @@ async fn run(config: Config, directories: Directories, hint: Option<OwnedFd>) ->
 
     // Owned here: whatever they are doing ends with this set, when the control loop has ended.
     let mut around = JoinSet::new();
-    around.spawn(obey(signals, orders));
+    around.spawn(obey(signals, orders.clone()));
     let snapshot = Snapshot::new(&config, boot_id, began);
     for (link, url) in config.coordinators.iter().enumerate() {
         let reporter = Reporter::new(link, url, snapshot.clone(), board.clone(), heard.clone(), clock).map_err(anyhow::Error::msg)?;
@@ -196,7 +198,14 @@ async fn run(config: Config, directories: Directories, hint: Option<OwnedFd>) ->
             status::document(&config, began, clock.now(), &board.borrow(), &extras)
         }
     };
-    around.spawn(control::serve(listener, Arc::new(shown), Arc::new(move || metrics.text())));
+    let desk = control::Desk {
+        status: Arc::new(shown),
+        metrics: Arc::new(move || metrics.text()),
+        incidents: None,
+        orders,
+        operators: Arc::new(|| OPERATORS.to_owned()),
+    };
+    around.spawn(control::serve(listener, desk));
 
     tracing::info!("warden-agent {} watches {} services on {}", env!("CARGO_PKG_VERSION"), config.services.len(), config.node);
     supervisor.run().await;

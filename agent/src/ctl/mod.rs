@@ -1,31 +1,39 @@
-//! `agentctl`: what the agent on this node, or the coordinator on this balancer, says of itself.
+//! `agentctl`: what the agent on this node, or the coordinator on this balancer, says of itself, and what people ask of it.
 //!
-//! It asks a Unix socket for a document and draws it ([`status`], [`fleet`]), or hands it on as it is (`--json`). Drawing is
-//! pure: a document and nothing else in, text out; colours are always in it and taken out where no terminal reads it.
+//! It asks a Unix socket for a document ([`peer`]) and draws it ([`status`], [`explain`], [`incident`], [`fleet`]), or hands it on
+//! as it is (`--json`). Drawing is pure: a document and the time in, text out; colours are always in it and taken out where no
+//! terminal reads it. [`act`] asks for what a person decides, [`events`] reads the journal, [`watch`] is the live view,
+//! [`generate`] makes completions and manual pages from [`args`].
 //!
-//! Exit codes: 0 fit, 1 not fit, 2 cannot tell, 64 wrong usage. Everything foreign (log lines, answers of probes) is escaped.
+//! Exit codes: 0 fit, 1 not fit, 2 cannot tell, 64 wrong usage; of what asks for something: 0 accepted, 1 refused, 2 nobody
+//! answers. Everything foreign (log lines, answers of probes, names) is escaped.
 
+mod act;
 mod args;
+mod check;
+mod events;
+pub mod explain;
 pub mod fleet;
+mod generate;
+pub mod incident;
+mod peer;
 pub mod status;
 mod style;
+mod watch;
 
-use args::{Args, Command, FleetCommand};
+use args::{Args, Command, FleetCommand, IncidentCommand, StatusOptions};
 use clap::Parser;
-use serde::de::DeserializeOwned;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ZonedDateTime};
+use peer::Line;
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
-use warden_edge::chain::Chain;
-use warden_edge::unix_http;
-use warden_protocol::v1::error::ErrorBody;
+use warden_edge::clock::realtime_micros;
+use warden_protocol::v1::control::Ask;
+use warden_protocol::v1::fleet::FleetStatus;
+use warden_protocol::v1::incident::{Incident, Incidents};
 
-use crate::printable::escaped;
-
-/// The programs answer from memory; a person does not wait longer than this to hear that one is stuck.
-const DEADLINE: Duration = Duration::from_secs(5);
 /// Wrong usage, as sysexits(3) has it.
 const USAGE: u8 = 64;
 
@@ -61,6 +69,30 @@ impl Fitness {
     }
 }
 
+/// What ends the program early: a sentence for a person, and the exit code.
+#[derive(Debug)]
+struct Failure {
+    sentence: String,
+    code: u8,
+}
+
+impl Failure {
+    /// Nobody can say, or nobody answers.
+    fn cannot_tell(sentence: String) -> Self {
+        Self { sentence, code: Fitness::CannotTell.code() }
+    }
+
+    /// It was refused, or is not there.
+    fn not_fit(sentence: String) -> Self {
+        Self { sentence, code: Fitness::NotFit.code() }
+    }
+
+    /// It was asked for in a way that makes no sense here.
+    fn usage(sentence: String) -> Self {
+        Self { sentence, code: USAGE }
+    }
+}
+
 /// Runs `agentctl` with these arguments, the program's name first.
 pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args = match Args::try_parse_from(arguments) {
@@ -73,104 +105,119 @@ pub async fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let (peer, socket, json) = match args.command {
-        Command::Status(options) => (&AGENT, options.socket, options.json),
-        Command::Fleet { command: FleetCommand::Status(options) } => (&COORDINATOR, options.socket, options.json),
-    };
-    let socket = socket.unwrap_or_else(|| PathBuf::from(peer.socket));
-    let outcome = match ask(peer, &socket).await {
-        Ok(body) if std::ptr::eq(peer, &AGENT) => {
-            document(peer, &socket, &body).map(|status| (status::draw(&status), status::fitness(&status), body))
-        }
-        Ok(body) => document(peer, &socket, &body).map(|status| (fleet::draw(&status), fleet::fitness(&status), body)),
-        Err(sentence) => Err(sentence),
-    };
-    match outcome {
-        Ok((text, fitness, body)) => {
-            let written = if json { print_json(&body) } else { print(&text) };
-            match written {
-                // A reader that has seen enough is no error: `agentctl status | head -1`.
-                Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                    complain(&format!("cannot write: {error}"));
-                    ExitCode::from(Fitness::CannotTell.code())
-                }
-                _ => ExitCode::from(fitness.code()),
-            }
-        }
-        Err(sentence) => {
-            complain(&sentence);
-            ExitCode::from(Fitness::CannotTell.code())
+    match obey(args.command).await {
+        Ok(code) => code,
+        Err(Failure { sentence, code }) => {
+            // Standard error is the last resort; if it is closed, nobody is there.
+            let _ = writeln!(anstream::stderr().lock(), "agentctl: {sentence}");
+            ExitCode::from(code)
         }
     }
 }
 
-/// Who is asked, and what to do when it does not answer.
-struct Peer {
-    name: &'static str,
-    unit: &'static str,
-    socket: &'static str,
-    uri: &'static str,
-}
-
-static AGENT: Peer = Peer { name: "agent", unit: "warden-agent", socket: "/run/warden/agent.sock", uri: "/v1/status" };
-static COORDINATOR: Peer =
-    Peer { name: "coordinator", unit: "warden-coordinator", socket: "/run/warden/coordinator.sock", uri: "/v1/fleet" };
-
-/// The document's bytes, or the sentence for a person.
-async fn ask(peer: &Peer, socket: &Path) -> Result<Vec<u8>, String> {
-    let shown = socket.display();
-    let Peer { name, unit, .. } = peer;
-    match unix_http::get(socket, peer.uri, DEADLINE).await {
-        Ok((200, body)) => Ok(body),
-        Ok((status, body)) => {
-            let why = serde_json::from_slice::<ErrorBody>(&body)
-                .map_or_else(|_| String::new(), |error| format!(": {}", escaped(&error.message, 300)));
-            Err(format!("what answers on {shown} refuses (HTTP {status}){why}"))
+async fn obey(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Status(StatusOptions { document, watch: true }) => watch::run(&Line::to_agent(document.at)).await,
+        Command::Status(StatusOptions { document, watch: false }) => {
+            let line = Line::to_agent(document.at);
+            let body = line.get("/v1/status").await?;
+            let status = line.document(&body)?;
+            show(document.json, &body, || status::draw(&status))?;
+            Ok(status::fitness(&status).into())
         }
-        Err(unix_http::Error::Connect(error)) => match error.kind() {
-            ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-                Err(format!("no {name} answers on {shown} (not running?)  try: systemctl status {unit}"))
-            }
-            ErrorKind::PermissionDenied => Err(format!(
-                "you are not in group warden: {shown} may not be opened  try: sudo adduser $USER warden, then log in again; or sudo agentctl …"
-            )),
-            _ => Err(format!("{shown} cannot be opened: {error}")),
-        },
-        Err(unix_http::Error::TooLate(after)) => {
-            Err(format!("the {name} on {shown} has not answered for {} s (stuck?)  try: journalctl -u {unit} -n 20", after.as_secs()))
+        Command::Explain { unit, at } => explained(&Line::to_agent(at), unit.as_deref()).await,
+        Command::Events(options) => events::run(options).await,
+        Command::Incident { command: IncidentCommand::List(document) } => {
+            let line = Line::to_agent(document.at);
+            let body = line.get("/v1/incidents").await?;
+            let all: Incidents = line.document(&body)?;
+            show(document.json, &body, || incident::list(&all, &now()))?;
+            Ok(ExitCode::SUCCESS)
         }
-        Err(error) => Err(format!("what answers on {shown} is no {name}: {}", escaped(&Chain(&error).to_string(), 300))),
+        Command::Incident { command: IncidentCommand::Show { id, document } } => {
+            let line = Line::to_agent(document.at);
+            let body = line.get(&format!("/v1/incidents/{}", act::in_path(&id))).await?;
+            let one: Incident = line.document(&body)?;
+            show(document.json, &body, || incident::show(&one, now().time_zone()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Restart { what, now } => act::order("restart", what, Ask { now, ..Ask::default() }).await,
+        Command::Drain(wish) => act::order("drain", wish, Ask::default()).await,
+        Command::Undrain(wish) => act::order("undrain", wish, Ask::default()).await,
+        Command::Maintenance { command } => act::maintenance(command).await,
+        Command::Reload(at) => act::reload(&Line::to_agent(at)).await,
+        Command::CheckConfig { files } => check::run(files),
+        Command::Trace(at) => {
+            print_line(&Line::to_agent(at).get("/v1/trace").await?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Fleet { command: FleetCommand::Status(options) } => {
+            let line = Line::to_coordinator(options.document.at);
+            let body = line.get("/v1/fleet").await?;
+            let fleet: FleetStatus = line.document(&body)?;
+            show(options.document.json, &body, || fleet::draw(&fleet))?;
+            Ok(fleet::fitness(&fleet).into())
+        }
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man { directory } => generate::manual(&directory),
     }
 }
 
-fn document<T: DeserializeOwned>(peer: &Peer, socket: &Path, body: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(body).map_err(|error| {
-        let version = env!("CARGO_PKG_VERSION");
-        format!(
-            "the {} on {} answers in words that agentctl {version} does not know ({error}); install both from one release",
-            peer.name,
-            socket.display()
-        )
-    })
+/// The services that are meant, each with its open incident.
+async fn explained(line: &Line, unit: Option<&str>) -> Result<ExitCode, Failure> {
+    let status = line.status().await?;
+    let unit = unit.map(|unit| act::chosen(&status, Some(unit))).transpose()?;
+    let services: Vec<_> = status.services.iter().filter(|service| unit.as_ref().is_none_or(|unit| *unit == service.unit)).collect();
+    if services.is_empty() {
+        print(&status::draw(&status))?;
+    }
+    for (index, service) in services.iter().enumerate() {
+        let mut open = None;
+        if let Some(id) = &service.incident {
+            // Without its timeline the gates still say what they say.
+            let body = line.get(&format!("/v1/incidents/{}", act::in_path(id))).await;
+            open = body.and_then(|body| line.document::<Incident>(&body)).ok();
+        }
+        let between = if index == 0 { "" } else { "\n" };
+        print(&format!("{between}{}", explain::draw(service, open.as_ref(), &now())))?;
+    }
+    Ok(explain::fitness(&services).into())
 }
 
-fn print(text: &str) -> io::Result<()> {
+/// Here and now, by the wall clock.
+fn now() -> ZonedDateTime {
+    let micros = i64::try_from(realtime_micros()).unwrap_or(i64::MAX);
+    Timestamp::from_microsecond(micros).unwrap_or_default().to_zoned_datetime(TimeZone::system())
+}
+
+/// The document as it came, so that what a later agent says more is not lost, or its drawing.
+fn show(json: bool, body: &[u8], draw: impl FnOnce() -> String) -> Result<(), Failure> {
+    if json { print_line(body) } else { print(&draw()) }
+}
+
+fn print(text: &str) -> Result<(), Failure> {
     let mut out = anstream::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// As it came, so that what a later agent says more is not lost.
-fn print_json(body: &[u8]) -> io::Result<()> {
+/// Bytes as they are, with one line break at their end.
+fn print_line(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    out.write_all(body.trim_ascii_end())?;
-    out.write_all(b"\n")?;
-    out.flush()
+    written(out.write_all(bytes.trim_ascii_end()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()))
 }
 
-fn complain(sentence: &str) {
-    // Standard error is the last resort; if it is closed, nobody is there.
-    let _ = writeln!(anstream::stderr().lock(), "agentctl: {sentence}");
+fn written(result: io::Result<()>) -> Result<(), Failure> {
+    match result {
+        // A reader that has seen enough is no error: `agentctl status | head -1`.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::cannot_tell(format!("cannot write: {error}"))),
+        _ => Ok(()),
+    }
+}
+
+impl From<Fitness> for ExitCode {
+    fn from(fitness: Fitness) -> Self {
+        Self::from(fitness.code())
+    }
 }
 
 #[cfg(test)]

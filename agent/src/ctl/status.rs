@@ -1,7 +1,7 @@
 //! `agentctl status`: every service of this node at a glance.
 
 use super::Fitness;
-use super::style::{BAD, BOLD, CARE, DIM, GOOD, abbreviated, ago, bytes, of_state, paint, sentence, short, span, sparkline};
+use super::style::{BAD, BOLD, CARE, DIM, GOOD, abbreviated, ago, bytes, gauge, of_state, paint, sentence, short, span, sparkline};
 use std::fmt::Write;
 use warden_protocol::v1::control::{
     AgentStatus, CoordinatorLink, DependencyStatus, Gate, GateStatus, LastRestart, LogStatus, Mark, MarkKind, MemoryStatus, Mode,
@@ -45,8 +45,17 @@ pub(super) const fn of(state: ServiceState) -> Fitness {
 /// The whole status as text.
 #[must_use]
 pub fn draw(status: &AgentStatus) -> String {
+    page(status, false)
+}
+
+/// The same with pictures of what runs full and what runs out, for a view that moves.
+pub(super) fn draw_live(status: &AgentStatus) -> String {
+    page(status, true)
+}
+
+fn page(status: &AgentStatus, gauges: bool) -> String {
     let node = format!("node {} · agent {}, up {}", sentence(&status.node), sentence(&status.version), span(status.uptime_ms));
-    let mut page = Page(String::new());
+    let mut page = Page { text: String::new(), gauges };
     if status.services.is_empty() {
         page.plain(&paint(DIM, &node));
         page.plain("no service is configured; put one into /etc/warden/agent.d/50-NAME.toml, then: systemctl reload warden-agent");
@@ -58,20 +67,28 @@ pub fn draw(status: &AgentStatus) -> String {
         draw_service(&mut page, service, if index == 0 { &node } else { "" });
     }
     draw_coordinators(&mut page, &status.coordinators);
-    page.0
+    page.text
 }
 
 /// Text that grows line by line. Writing to a `String` cannot fail.
-struct Page(String);
+struct Page {
+    text: String,
+    gauges: bool,
+}
 
 impl Page {
     fn plain(&mut self, line: &str) {
-        self.0.push_str(line);
-        self.0.push('\n');
+        self.text.push_str(line);
+        self.text.push('\n');
     }
 
     fn line(&mut self, label: &str, text: &str) {
-        let _ = writeln!(self.0, "  {} {text}", paint(DIM, format!("{label:<width$}", width = LABEL - 1)));
+        let _ = writeln!(self.text, "  {} {text}", paint(DIM, format!("{label:<width$}", width = LABEL - 1)));
+    }
+
+    /// A picture of how much of a whole that is, where it may be and the whole is known.
+    fn gauge(&self, part: u64, whole: Option<u64>) -> String {
+        whole.filter(|_| self.gauges).map_or_else(String::new, |whole| format!("{} ", gauge(part, whole)))
     }
 }
 
@@ -94,11 +111,15 @@ fn draw_service(page: &mut Page, service: &ServiceStatus, node: &str) {
         page.line("mode", &paint(CARE, "shadow: it is judged, but neither restarted nor taken out"));
     }
     if let Some(mark) = &service.mark {
-        page.line("mark", &paint(CARE, marked(mark)));
+        let passed = page.gauge(mark.since_ms, mark.ends_in_ms.map(|left| left + mark.since_ms));
+        page.line("mark", &format!("{passed}{}", paint(CARE, marked(mark))));
     }
     match (service.warmup, &service.next) {
         // While it warms up, the end of that is what comes next.
-        (Some(warmup), _) => page.line("warm-up", &format!("{} of {} left", span(warmup.left_ms), span(warmup.length_ms))),
+        (Some(warmup), _) => {
+            let passed = page.gauge(warmup.length_ms.saturating_sub(warmup.left_ms), Some(warmup.length_ms));
+            page.line("warm-up", &format!("{passed}{} of {} left", span(warmup.left_ms), span(warmup.length_ms)));
+        }
         (None, Some(next)) => page.line("next", &format!("{} in {}", sentence(&next.what), span(next.in_ms))),
         (None, None) => {}
     }
@@ -109,12 +130,13 @@ fn draw_service(page: &mut Page, service: &ServiceStatus, node: &str) {
         Some(process) => {
             let invocation = abbreviated(&process.invocation);
             let text = format!("{}, invocation {invocation}, {}", process.pid, age(process, service.recycle.as_ref()));
-            page.line("process", &format!("{text}  {}", paint(DIM, sentence(&service.unit_state))));
+            let lived = page.gauge(process.age_ms, service.recycle.as_ref().and_then(|recycle| recycle.at_age_ms));
+            page.line("process", &format!("{lived}{text}  {}", paint(DIM, sentence(&service.unit_state))));
         }
         None => page.line("process", &format!("none  {}", paint(DIM, sentence(&service.unit_state)))),
     }
     if let Some(memory) = &service.memory {
-        page.line("memory", &held(memory));
+        page.line("memory", &format!("{}{}", page.gauge(memory.bytes, memory.recycle_above), held(memory)));
     }
     if let Some(what) = service.recycle.as_ref().and_then(|recycle| recycle.waits_for.as_ref()) {
         page.line("recycling", &format!("waits for {}", sentence(what)));
@@ -141,12 +163,12 @@ fn draw_service(page: &mut Page, service: &ServiceStatus, node: &str) {
 }
 
 /// The gate that holds it, where one does.
-pub(super) fn shut(service: &ServiceStatus) -> Option<&Gate> {
+fn shut(service: &ServiceStatus) -> Option<&Gate> {
     service.gates.iter().find(|gate| gate.status == GateStatus::Shut)
 }
 
 /// `drained by anna for 3 min 2 s, ends in 27 min: kernel upgrade`
-pub(super) fn marked(mark: &Mark) -> String {
+fn marked(mark: &Mark) -> String {
     let what = match mark.kind {
         MarkKind::Drain => "drained",
         MarkKind::Maintenance => "in maintenance",
@@ -157,7 +179,7 @@ pub(super) fn marked(mark: &Mark) -> String {
 }
 
 /// `age 12 min 36 s of 18 min`
-pub(super) fn age(process: &Process, recycle: Option<&RecycleStatus>) -> String {
+fn age(process: &Process, recycle: Option<&RecycleStatus>) -> String {
     let most = recycle.and_then(|recycle| recycle.at_age_ms);
     let of = most.map_or(String::new(), |most| format!(" of {}", span(most)));
     let due = match recycle.and_then(|recycle| recycle.in_ms) {
@@ -169,7 +191,7 @@ pub(super) fn age(process: &Process, recycle: Option<&RecycleStatus>) -> String 
 }
 
 /// `14.2 MB of 120 MB`
-pub(super) fn held(memory: &MemoryStatus) -> String {
+fn held(memory: &MemoryStatus) -> String {
     match memory.recycle_above {
         Some(most) if memory.bytes > most => paint(CARE, format!("{} of {}, due to be recycled", bytes(memory.bytes), bytes(most))),
         Some(most) => format!("{} of {}", bytes(memory.bytes), bytes(most)),

@@ -2,6 +2,7 @@
 
 use crate::printable::escaped;
 use anstyle::{AnsiColor, Style};
+use jiff::ZonedDateTime;
 use std::fmt::Display;
 use warden_logic::moment::Span;
 use warden_protocol::vocab::ServiceState;
@@ -69,10 +70,29 @@ pub(super) fn ago(millis: u64) -> String {
 /// `14.2 MB`
 pub(super) fn bytes(bytes: u64) -> String {
     match bytes {
-        0..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
         1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
         _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
+}
+
+/// A time of day, with its date when that is not today's: `14:02:41`, `Nov 23 14:02:41`.
+pub(super) fn clock(at: &ZonedDateTime, now: &ZonedDateTime) -> String {
+    let format = match () {
+        () if at.date() == now.date() => "%H:%M:%S",
+        () if at.year() == now.year() => "%b %d %H:%M:%S",
+        () => "%Y-%m-%d %H:%M:%S",
+    };
+    at.strftime(format).to_string()
+}
+
+/// How much of a whole: `██████░░░░░░`.
+pub(super) fn gauge(part: u64, whole: u64) -> String {
+    const WIDTH: u64 = 24;
+    let full = u128::from(part.min(whole)) * u128::from(WIDTH) / u128::from(whole.max(1));
+    let full = usize::try_from(full).unwrap_or(0);
+    format!("{}{}", "█".repeat(full), "░".repeat(WIDTH as usize - full))
 }
 
 /// One bar for each value, by its ratio to the median: steady values are flat, whatever they are, and ten times as much
@@ -127,7 +147,7 @@ mod tests {
         let shorts = [short(90), short(912), short(1_912), short(250_000), short(2_000_000)];
         assert_eq!(shorts, ["90 µs", "0.9 ms", "1.9 ms", "250 ms", "2 s"]);
         assert_eq!([ago(4), ago(400), ago(61_000)], ["just now", "0.4 s ago", "1 min 1 s ago"]);
-        assert_eq!([bytes(14_200_000), bytes(512_000), bytes(2_500_000_000)], ["14.2 MB", "512 kB", "2.5 GB"]);
+        assert_eq!([bytes(14_200_000), bytes(512_000), bytes(2_500_000_000), bytes(19)], ["14.2 MB", "512 kB", "2.5 GB", "19 B"]);
         assert_eq!([abbreviated("2f6c000000000000000000000000ab91"), abbreviated("short"), abbreviated("")], ["2f6c…91", "short", ""]);
     }
 
@@ -137,6 +157,20 @@ mod tests {
         assert_eq!(sparkline(&[0, 0]), "▁▁");
         assert_eq!(sparkline(&[900, 950, 1_000, 1_020, 25_600]), "▁▁▁▁█");
         assert_eq!(sparkline(&[1, 1, 1, u64::MAX]), "▁▁▁█");
+    }
+
+    #[test]
+    fn a_gauge_is_full_when_it_is_full() {
+        let full = |part, whole| gauge(part, whole).chars().filter(|c| *c == '█').count();
+        assert_eq!([full(0, 30), full(15, 30), full(30, 30), full(99, 30), full(1, 0), full(u64::MAX, u64::MAX)], [0, 12, 24, 24, 0, 24]);
+    }
+
+    #[test]
+    fn a_time_of_another_day_says_so() {
+        let at = |text: &str| text.parse::<jiff::Timestamp>().unwrap().to_zoned_datetime(jiff::tz::TimeZone::UTC);
+        let now = at("2026-11-24T14:02:30Z");
+        let shown = ["2026-11-24T14:02:41Z", "2026-11-25T00:00:01Z", "2027-01-01T00:00:00Z"].map(|text| clock(&at(text), &now));
+        assert_eq!(shown, ["14:02:41", "Nov 25 00:00:01", "2027-01-01 00:00:00"]);
     }
 
     #[test]

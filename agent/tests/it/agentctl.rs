@@ -5,22 +5,20 @@ use axum::routing::get;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
 use tempfile::TempDir;
 use tokio::net::UnixListener;
-use warden_agent::control;
-use warden_agent::ctl::{fleet, status};
+use warden_agent::ctl::{explain, fleet, incident, status};
 use warden_edge::serve::{self, Limits};
-use warden_edge::unix_http;
 use warden_protocol::v1::control::AgentStatus;
 use warden_protocol::v1::fleet::FleetStatus;
+use warden_protocol::v1::incident::{Incident, Incidents};
 
-fn fixture(name: &str) -> String {
+pub(crate) fn fixture(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
 }
 
@@ -32,7 +30,7 @@ fn assert_drawn(name: &str, drawn: &str) {
 
 #[test]
 fn documents_are_drawn_at_a_glance() {
-    for name in ["status-serving", "status-sick", "status-empty"] {
+    for name in ["status-serving", "status-sick", "status-empty", "status-several"] {
         let document: AgentStatus = serde_json::from_str(&fixture(&format!("{name}.json"))).unwrap();
         assert_drawn(&format!("{name}.txt"), &plain(&status::draw(&document)));
     }
@@ -43,11 +41,50 @@ fn documents_are_drawn_at_a_glance() {
 }
 
 #[test]
-fn foreign_text_moves_no_cursor() {
-    let document: AgentStatus = serde_json::from_str(&fixture("status-sick.json")).unwrap();
-    let drawn = plain(&status::draw(&document));
-    assert!(drawn.contains("\\u{1b}[31mWe all gonna die\\nforged: line"), "{drawn}");
-    assert!(drawn.chars().all(|c| c == '\n' || !c.is_control()), "{drawn:?}");
+fn gates_and_incidents_are_drawn_with_the_time_of_day() {
+    let now = "2026-11-24T14:02:30Z".parse::<jiff::Timestamp>().unwrap().to_zoned_datetime(jiff::tz::TimeZone::UTC);
+    let document: AgentStatus = serde_json::from_str(&fixture("status-several.json")).unwrap();
+    let open: Incident = serde_json::from_str(&fixture("incident-open.json")).unwrap();
+    let drawn = document.services.iter().map(|service| explain::draw(service, service.incident.as_ref().map(|_| &open), &now));
+    assert_drawn("explain-several.txt", &plain(&drawn.collect::<Vec<_>>().join("\n")));
+    assert_drawn("incident-open.txt", &plain(&incident::show(&open, now.time_zone())));
+    let all: Incidents = serde_json::from_str(&fixture("incidents.json")).unwrap();
+    assert_drawn("incidents.txt", &plain(&incident::list(&all, &now)));
+}
+
+/// Every text of every document is the worst that somebody could have got into it.
+#[tokio::test]
+async fn foreign_text_moves_no_cursor() {
+    fn poison(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::String(text) if text.contains(' ') || text.contains('/') => {
+                text.push_str("\u{1b}[2J\u{1b}]0;x\u{7}\r\n\u{202e}\u{9b}1A")
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(poison),
+            serde_json::Value::Object(fields) => fields.values_mut().for_each(poison),
+            _ => {}
+        }
+    }
+    let hostile = |name: &str| {
+        let mut value: serde_json::Value = serde_json::from_str(&fixture(name)).unwrap();
+        poison(&mut value);
+        value.to_string()
+    };
+    let (status, fleet) = (hostile("status-several.json"), hostile("fleet-ill.json"));
+    let (all, one) = (hostile("incidents.json"), hostile("incident-open.json"));
+    let socket = socket(
+        Router::new()
+            .route("/v1/status", get(move || async move { status }))
+            .route("/v1/fleet", get(move || async move { fleet }))
+            .route("/v1/incidents", get(move || async move { all }))
+            .route("/v1/incidents/{id}", get(move || async move { one })),
+    );
+    let path = socket.path.to_str().unwrap();
+    for words in [&["status"][..], &["explain"], &["fleet", "status"], &["incident", "list"], &["incident", "show", "7H2P"]] {
+        let (_, stdout, stderr) = told(&agentctl(&[words, &["--socket", path]].concat()).await);
+        assert!(stdout.contains("\\u{1b}[2J") && stderr.is_empty(), "{words:?}: {stdout}{stderr}");
+        assert!(!stdout.chars().any(|c| c != '\n' && (c.is_control() || c == '\u{202e}')), "{words:?}: {stdout:?}");
+    }
 }
 
 /// A socket in a directory of its own, and a server behind it.
@@ -69,15 +106,19 @@ fn answering(uri: &'static str, body: String) -> Socket {
 }
 
 /// Runs the program, off the runtime's thread: the server needs that.
-async fn agentctl(arguments: &[&str]) -> Output {
+pub(crate) async fn agentctl(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_agentctl"));
     command.args(arguments).env_remove("CLICOLOR_FORCE");
+    output_of(command).await
+}
+
+pub(crate) async fn output_of(mut command: Command) -> Output {
     let (done, output) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || done.send(command.output().unwrap()));
     output.await.unwrap()
 }
 
-fn told(output: &Output) -> (i32, String, String) {
+pub(crate) fn told(output: &Output) -> (i32, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
@@ -162,9 +203,12 @@ async fn without_permission_it_names_the_group() {
 
 #[tokio::test]
 async fn wrong_usage_is_64_and_help_is_0() {
-    for arguments in [&["stauts"][..], &[], &["status", "--yaml"], &["fleet"]] {
+    for arguments in [&["stauts"][..], &[], &["status", "--yaml"], &["fleet"], &["maintenance", "on", "--for", "30"]] {
         let (code, stdout, stderr) = told(&agentctl(arguments).await);
-        assert!(code == 64 && stdout.is_empty() && stderr.contains("Usage:"), "{arguments:?}: {code} {stderr}");
+        assert!(
+            code == 64 && stdout.is_empty() && (stderr.contains("Usage:") || stderr.contains("--help")),
+            "{arguments:?}: {code} {stderr}"
+        );
     }
     let (code, stdout, _) = told(&agentctl(&["--help"]).await);
     assert!(code == 0 && stdout.contains("Examples:") && stdout.contains("Exit codes:"), "{stdout}");
@@ -187,18 +231,27 @@ async fn colours_are_for_terminals_only() {
 }
 
 #[tokio::test]
-async fn the_control_socket_serves_status_and_metrics() {
+async fn a_mistyped_verb_is_answered_with_the_right_one() {
+    let (_, _, stderr) = told(&agentctl(&["restrat"]).await);
+    assert!(stderr.contains("a similar subcommand exists: 'restart'"), "{stderr}");
+}
+
+#[tokio::test]
+async fn completions_are_for_three_shells_at_least() {
+    for (shell, word) in [("bash", "_agentctl"), ("zsh", "#compdef agentctl"), ("fish", "complete -c agentctl")] {
+        let (code, stdout, stderr) = told(&agentctl(&["completions", shell]).await);
+        assert!(code == 0 && stdout.contains(word) && stdout.contains("maintenance"), "{shell}: {stderr}");
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_is_checked_as_the_agent_checks_it() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("agent.sock");
-    let document: AgentStatus = serde_json::from_str(&fixture("status-serving.json")).unwrap();
-    let listener = serve::bind_unix(&path).await.unwrap();
-    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
-    let shown = document.clone();
-    tokio::spawn(control::serve(listener, Arc::new(move || shown.clone()), Arc::new(|| "# EOF\n".to_owned())));
-    let deadline = crate::support::DEADLINE;
-    let (code, body) = unix_http::get(&path, "/v1/status", deadline).await.unwrap();
-    assert_eq!((code, serde_json::from_slice::<AgentStatus>(&body).unwrap()), (200, document));
-    assert_eq!(unix_http::get(&path, "/metrics", deadline).await.unwrap(), (200, b"# EOF\n".to_vec()));
-    let (code, body) = unix_http::get(&path, "/v2/status", deadline).await.unwrap();
-    assert!(code == 404 && String::from_utf8(body).unwrap().contains("the agent has no /v2/status"));
+    let file = directory.path().join("50-test.toml");
+    let path = file.to_str().unwrap();
+    for (text, code, said) in [("[node]\nname = \"n\"\n", 0, "no fault found"), ("[node]\nnaem = \"n\"\n", 64, "did you mean `name`?")] {
+        std::fs::write(&file, text).unwrap();
+        let (found, stdout, stderr) = told(&agentctl(&["check-config", path]).await);
+        assert!(found == code && format!("{stdout}{stderr}").contains(said), "{found} {stdout}{stderr}");
+    }
 }

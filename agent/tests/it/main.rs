@@ -5,6 +5,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed; the lint's exception covers #[test] functions only")]
 
 mod agentctl;
+mod agentctl_control;
+mod agentctl_events;
+mod agentctl_watch;
 mod configuration;
 mod configuration_difference;
 mod contract;

@@ -16,6 +16,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tracing_journald", &["crates/edge/src/logging.rs"]),
     ("prometheus_client", &["agent/src/metrics", "coordinator/src/metrics.rs"]),
     ("clap", &["agent/src/args.rs", "agent/src/ctl", "agent/src/bin", "coordinator/src/main.rs", "tests"]),
+    ("clap_complete", &["agent/src/ctl", "tests"]),
+    ("clap_mangen", &["agent/src/ctl"]),
+    ("ratatui", &["agent/src/ctl/watch"]),
     ("toml", &["crates/edge/src/config"]),
     ("hyper", &["crates/edge/src", "tests/scenarios/src", "tests/bingo/src"]),
 ];
