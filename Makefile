@@ -14,8 +14,8 @@ ANSIBLE := $(VENV)/bin/ansible-playbook
 export WARDEN_LAB := $(abspath $(LAB))
 
 # What the stand needs of this computer beside Rust. `make deploy` and `make test` install what is missing.
-PACKAGES      := python3-venv build-essential
-TEST_PACKAGES := postgresql haproxy dbus-daemon systemd curl prometheus
+PACKAGES      := python3-venv build-essential debhelper help2man
+TEST_PACKAGES := postgresql haproxy dbus-daemon systemd curl prometheus lintian
 
 .PHONY: help
 help: ## print this
@@ -43,6 +43,12 @@ clean: need-root need-cargo ## take the stand down; nothing of it is left but th
 distclean: need-root need-cargo ## clean, and remove the lab's cache and all that was built
 	@if [ -x $(LAB) ]; then $(LAB) down --cache; else cargo run -q --release -p warden-lab -- down --cache; fi
 	@rm -rf target $(VENV)
+
+# ---------------------------------------------------------------- packages
+
+.PHONY: package
+package: need-cargo need-packages ## Debian packages of agent, coordinator and agentctl, in target/package
+	@tests/debs.sh
 
 # ---------------------------------------------------------------- proof
 

@@ -25,15 +25,15 @@ jobs_of_ours+=("$venv")
 
 say "building the lab"
 cargo build --release --locked --quiet -p warden-lab
-say "building agent, coordinator and stand-in beside the boot"
-cargo build --release --locked -p warden-agent -p warden-coordinator -p bingo >"$logs/build.log" 2>&1 &
+say "building agent, coordinator and stand-in beside the boot, and packing them"
+tests/debs.sh >"$logs/build.log" 2>&1 &
 build=$!
 jobs_of_ours+=("$build")
 
 "$lab" up --nodes "$nodes" --suite "$suite"
 say "machines are up"
 wait "$build" || fail "the build" "$logs/build.log"
-say "programs are built"
+say "packages are built"
 wait "$venv" || fail "installing Ansible" "$logs/venv.log"
 jobs_of_ours=()
 

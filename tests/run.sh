@@ -36,6 +36,9 @@ step() { # NAME COMMAND…: runs it, shows its output, remembers how it went
     return "$code"
 }
 
+# What Debian's checker finds in a package. That no report of somebody's intent to package Warden is closed is as it should be.
+lint_packages() { lintian --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs --allow-root target/package/*.deb; }
+packages() { tests/debs.sh && tests/debs.sh 0.0.9-1; }
 lint_roles() { (cd ansible && ../.venv/bin/ansible-lint --offline --profile production); }
 
 step "format" cargo fmt --all --check
@@ -46,6 +49,11 @@ if [ "$what" = all ]; then
     # The lab's own tests boot and break labs; what was up before is taken down.
     cargo build --release --locked --quiet -p warden-lab && "$lab" down
     step "lab" cargo nextest run -p warden-lab --locked --profile lab
+    if step "packages" packages; then
+        step "lintian" lint_packages
+        step "install on Debian 12" tests/install.sh bookworm
+        step "install on Debian 13" tests/install.sh trixie
+    fi
     # Scenarios want a stand of their own, small and quick.
     if step "stand" env DEPLOY_VARS="-e @../tests/scenarios/stand.yml" tests/stand.sh; then
         step "second run changes nothing" tests/unchanged.sh

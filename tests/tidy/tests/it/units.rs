@@ -62,3 +62,38 @@ fn the_catalog_is_one_for_systemd() {
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success() && said.trim().is_empty(), "{said}");
 }
+
+/// What Debian's packages install, source by source.
+fn packed() -> Vec<String> {
+    let lists = files()
+        .into_iter()
+        .filter(|file| file.starts_with("debian") && file.extension().is_some_and(|ending| ending == "install" || ending == "examples"));
+    let texts = lists.map(|list| std::fs::read_to_string(root().join(list)).unwrap());
+    texts
+        .flat_map(|text| text.lines().filter_map(|line| line.split_whitespace().next()).map(ToOwned::to_owned).collect::<Vec<_>>())
+        .collect()
+}
+
+/// Every file of this tree is in one package, so that none is forgotten and no two packages fight for one.
+#[test]
+fn every_file_is_in_one_package() {
+    let packed = packed();
+    let units = files().into_iter().filter(|file| file.starts_with("units") && !file.ends_with("README.md"));
+    let units: Vec<_> = units.map(|file| file.to_str().unwrap().to_owned()).collect();
+    for file in &units {
+        let times = packed.iter().filter(|source| *source == file).count();
+        assert_eq!(times, 1, "{file} is named {times} times in debian/*.install and *.examples");
+    }
+    for source in packed.iter().filter(|source| source.starts_with("units/")) {
+        assert!(units.contains(source), "debian installs {source}, which does not exist");
+    }
+}
+
+/// A package says the version that its programs say.
+#[test]
+fn packages_have_the_programs_version() {
+    let changelog = std::fs::read_to_string(root().join("debian/changelog")).unwrap();
+    let first = changelog.lines().next().unwrap();
+    let wanted = format!("warden ({}-", env!("CARGO_PKG_VERSION"));
+    assert!(first.starts_with(&wanted), "debian/changelog begins with {first:?}, and the programs are {}", env!("CARGO_PKG_VERSION"));
+}
