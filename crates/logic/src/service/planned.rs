@@ -13,6 +13,9 @@ use warden_protocol::vocab::{Confirmed, Holder};
 
 /// HAProxy confirms within milliseconds; when it has not by then, the restart is put off.
 const CONFIRM_WITHIN: Span = Span::from_secs(30);
+/// A coordinator counts the requests in flight every second, and tells with its next answer. One that has not by then does not
+/// count them.
+const COUNTED_WITHIN: Span = Span::from_secs(3);
 /// Coordinators that are only being connected to, after a start of the agent, are waited for.
 const ANYBODY: Span = Span::from_secs(3);
 const AGE_SALT: u64 = 0x0A6E_0A6E;
@@ -154,8 +157,12 @@ impl Machine {
         let out = if !self.policy.coordinated {
             Some(leaving.since)
         } else if let Some(out) = leaving.out_since {
-            let busy = leaving.word.and_then(|word| word.sessions).is_some_and(|sessions| sessions > 0);
-            Some(if busy { out.plus(self.policy.stop.drain) } else { out })
+            let drain = self.policy.stop.drain;
+            Some(match leaving.word.and_then(|word| word.sessions) {
+                Some(0) => out,
+                Some(_) => out.plus(drain),
+                None => out.plus(drain.min(COUNTED_WITHIN)),
+            })
         } else if by_operator && self.traffic.is_none() {
             Some(leaving.since.max(self.silent_since.unwrap_or(leaving.since).plus(ANYBODY)))
         } else {
