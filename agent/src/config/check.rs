@@ -3,7 +3,7 @@
 
 use super::difference::means_word;
 use super::doubt::{self, recycling};
-use super::{Config, DIRECTORY, Service, read};
+use super::{Config, DIRECTORY, Service, take};
 use crate::printable::escaped;
 use crate::probe::Asker;
 use crate::systemd::{self, Settings, SystemdError};
@@ -42,7 +42,7 @@ pub fn directories(paths: &[PathBuf]) -> Result<Directories, Faults> {
 /// Checks the configuration in `paths`, directories or single files; none: what is installed. Asks systemd for the units that
 /// it names, as far as systemd can be reached.
 pub async fn check(paths: &[PathBuf]) -> Report {
-    let config = match directories(paths).and_then(|directories| read(Tree::load(&directories)?)) {
+    let config = match directories(paths).and_then(|directories| whole(Tree::load(&directories)?)) {
         Ok(config) => config,
         Err(faults) => return refused(&faults),
     };
@@ -51,13 +51,18 @@ pub async fn check(paths: &[PathBuf]) -> Report {
     report(&config, &settings)
 }
 
+/// Everything that is in order, or else every fault: those of the text and what this machine lacks.
+fn whole(tree: Tree) -> Result<Config, Faults> {
+    let config = take(&tree);
+    for hooks in [false, true] {
+        config.needs.unmet(hooks).into_iter().for_each(|fault| tree.fault(fault.place, fault.text));
+    }
+    tree.finish(config)
+}
+
 /// The report on a configuration that can be read, and on what systemd says of its units.
 fn report(config: &Config, settings: &Result<Vec<Settings>, SystemdError>) -> Report {
-    let mut faults = config.needs.unmet(false);
-    if faults.is_empty() {
-        faults = unaskable(config);
-    }
-    faults.extend(config.needs.unmet(true));
+    let mut faults = unaskable(config);
     let mut doubts = doubt::of_config(config);
     for (service, settings) in config.services.iter().zip(settings.as_deref().unwrap_or_default()) {
         match &settings.unfit {
@@ -129,7 +134,7 @@ fn describe(service: &Service, text: &mut String) {
     };
     let shadow = if service.policy.mode == Mode::Shadow { ", in shadow mode: nothing is restarted" } else { "" };
     let backend = if service.backend.is_empty() { "no backend".to_owned() } else { format!("backend {}", service.backend) };
-    line("", format!("{}: {backend}{shadow}", service.unit));
+    line("service", format!("{}: {backend}{shadow}", service.unit));
     for (probe, policy) in service.probes.iter().zip(&service.policy.probes) {
         let sick = if policy.of > policy.failures {
             format!("{} of {}", policy.failures, policy.of)
@@ -162,6 +167,7 @@ fn list(items: impl Iterator<Item = String>) -> String {
 mod tests {
     use super::*;
     use crate::config::parse;
+    use warden_logic::service::input::RestartSetting;
 
     const TEXT: &str = r#"
         [node]
@@ -198,12 +204,12 @@ mod tests {
                coordinators none\n  \
                hooks        pager on parked held restart_failed start_limit\n  \
                services     bingo.service\n    \
-                 \x20          bingo.service: no backend, in shadow mode: nothing is restarted\n    \
+                 service    bingo.service: no backend, in shadow mode: nothing is restarted\n    \
                  probe      ping: http://127.0.0.1:28940/ping every 1 s, sick after 3 of 10\n    \
                  pattern    doom: \"We all gonna die\" is fatal\n    \
                  depends on database: postgres db-1:5432 every 2 s\n    \
-                 recycle    restarted at an age of 18m to 20m, out for at most 70500ms (up to 30s drain, up to 10s stop, 30s warm-up, 500ms \
-                 proof); one at a time that is enough for 15 nodes\n    \
+                 recycle    restarted at an age of 18 min to 20 min, out for at most 1 min 10 s (up to 30 s drain, up to 10 s stop, 30 s \
+                 warm-up, 500 ms proof); one at a time that is enough for 15 nodes\n    \
                  recycle    restarted when it holds more than 120M\n\
              warning: whether systemd has the units cannot be told: the bus closed the connection\n"
                 .replace("the bus closed", "the system bus closed")
@@ -211,12 +217,45 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_on_this_machine_is_a_fault() {
-        let hook = parse("a.toml", "[hook.x]\nexec = [\"/nowhere/x\"]\n").unwrap();
-        let told = report(&hook, &Ok(Vec::new()));
-        assert_eq!(
-            (told.code, told.text.as_str()),
-            (64, "a.toml:2:8: /nowhere/x cannot be run: there is no such file; install it or correct `exec`\n")
-        );
+    fn what_is_missing_on_this_machine_is_told_with_the_rest() {
+        let told = |text: &str| refused(&whole(Tree::parse("a.toml", text).unwrap()).unwrap_err());
+        let hook = "[hook.x]\nexec = [\"/nowhere/x\"]\n";
+        let missing = "a.toml:2:8: /nowhere/x cannot be run: there is no such file; install it or correct `exec`\n";
+        assert_eq!((told(hook).code, told(hook).text.as_str()), (64, missing));
+        let wrong = format!("{hook}tmeout = \"1s\"\n");
+        assert_eq!(told(&wrong).text, format!("{missing}a.toml:3:1: unknown key `tmeout` in [hook.x]; did you mean `timeout`?\n"));
+    }
+
+    #[test]
+    fn a_unit_that_cannot_be_supervised_is_a_fault() {
+        let config = parse("a.toml", "[[service]]\nunit = \"a.service\"\n[service.probe.p]\ntcp = \"127.0.0.1:1\"\n").unwrap();
+        let unit = Settings {
+            unfit: None,
+            kind: "exec".to_owned(),
+            restart: RestartSetting::OnFailure,
+            restart_after: std::time::Duration::ZERO,
+            start_limit: None,
+            watchdog: None,
+            runtime_max: None,
+            memory_max: None,
+        };
+        let told = report(&config, &Ok(vec![Settings { unfit: Some("a.service: systemd has no such unit".to_owned()), ..unit.clone() }]));
+        assert_eq!((told.code, told.text.as_str()), (64, "a.toml:2:8: a.service: systemd has no such unit\n"));
+        let told = report(&config, &Ok(vec![unit]));
+        assert!(told.code == 0 && told.text.contains("\nwarning: a.service: Restart=on-failure: "), "{}", told.text);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_installed_is_checked_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("50-a.toml");
+        std::fs::write(&file, "[node]\nname = \"bingo-1\"\n").unwrap();
+        std::fs::write(folder.path().join("60-b.toml"), "").unwrap();
+        let told = check(&[folder.path().to_owned()]).await;
+        assert_eq!(told.code, 0, "{}", told.text);
+        assert!(told.text.contains("50-a.toml") && told.text.contains("switched off") && told.text.contains("60-b.toml"), "{}", told.text);
+        assert_eq!(check(std::slice::from_ref(&file)).await.code, 0);
+        let nowhere = check(&[PathBuf::from("/nowhere/agent.d")]).await;
+        assert_eq!((nowhere.code, nowhere.text.as_str()), (64, "/nowhere/agent.d: there is no such file or directory\n"));
     }
 }

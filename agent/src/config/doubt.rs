@@ -6,6 +6,7 @@ use super::{Config, Pattern, Service};
 use crate::journal::matcher::Matcher;
 use crate::systemd::Settings;
 use std::time::Duration;
+use warden_logic::moment::Span;
 use warden_logic::service::input::{Means, RestartSetting};
 
 /// What the configuration alone gives reason to doubt, one sentence each.
@@ -147,7 +148,7 @@ pub(super) fn recycling(service: &Service) -> Option<Recycling> {
     // Every probe has to be content; they are asked side by side.
     let proof =
         policy.probes.iter().map(|probe| probe.every_in_doubt.as_duration().saturating_mul(probe.successes)).max().unwrap_or_default();
-    let parts = format!("up to {} drain, up to {} stop, {} warm-up, {} proof", shown(drain), shown(stop), shown(warmup), shown(proof));
+    let parts = format!("up to {} drain, up to {} stop, {} warm-up, {} proof", said(drain), said(stop), said(warmup), said(proof));
     let out = [drain, stop, warmup, proof].into_iter().fold(Duration::ZERO, Duration::saturating_add);
     Some(Recycling { from: to.saturating_sub(policy.recycle.max_age_jitter.as_duration()), to, out, parts })
 }
@@ -160,7 +161,7 @@ impl Recycling {
 
     /// For people.
     pub(super) fn text(&self) -> String {
-        let (from, to, out, turns) = (shown(self.from), shown(self.to), shown(self.out), self.turns());
+        let (from, to, out, turns) = (said(self.from), said(self.to), said(self.out), self.turns());
         format!(
             "restarted at an age of {from} to {to}, out for at most {out} ({}); one at a time that is enough for {turns} nodes",
             self.parts
@@ -171,12 +172,17 @@ impl Recycling {
         (self.turns() < 2).then(|| {
             format!(
                 "`max_age` leaves {} between two planned restarts that take up to {} each ({}): not even two nodes can take turns; raise `max_age`",
-                shown(self.from),
-                shown(self.out),
+                said(self.from),
+                said(self.out),
                 self.parts
             )
         })
     }
+}
+
+/// As a person says it, where it is no value of a key.
+fn said(duration: Duration) -> Span {
+    Span::from(duration)
 }
 
 #[cfg(test)]
@@ -219,8 +225,8 @@ mod tests {
         assert_eq!(
             doubts(&often),
             [
-                "a.service: `max_age` leaves 72s between two planned restarts that take up to 40500ms each (up to 30s drain, up to 10s stop, 0s \
-              warm-up, 500ms proof): not even two nodes can take turns; raise `max_age`"
+                "a.service: `max_age` leaves 1 min 12 s between two planned restarts that take up to 40.5 s each (up to 30 s drain, up to 10 s stop, 0 ms \
+              warm-up, 500 ms proof): not even two nodes can take turns; raise `max_age`"
             ]
         );
     }

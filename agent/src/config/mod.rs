@@ -121,9 +121,10 @@ pub enum Source {
 /// # Errors
 /// Every fault there is.
 pub fn load(directories: &Directories) -> Result<Config, Faults> {
-    let config = read(Tree::load(directories)?)?;
-    let unmet = config.needs.unmet(false);
-    if unmet.is_empty() { Ok(config) } else { Err(Faults(unmet)) }
+    let tree = Tree::load(directories)?;
+    let config = take(&tree);
+    config.needs.unmet(false).into_iter().for_each(|fault| tree.fault(fault.place, fault.text));
+    tree.finish(config)
 }
 
 /// As [`load`], from a text under a name, and without a look at this machine's files.
@@ -131,10 +132,7 @@ pub fn load(directories: &Directories) -> Result<Config, Faults> {
 /// # Errors
 /// As there.
 pub fn parse(name: &str, text: &str) -> Result<Config, Faults> {
-    read(Tree::parse(name, text)?)
-}
-
-fn read(tree: Tree) -> Result<Config, Faults> {
+    let tree = Tree::parse(name, text)?;
     let config = take(&tree);
     tree.finish(config)
 }

@@ -6,7 +6,7 @@ use crate::support::{DEADLINE, until};
 use std::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use warden_agent::systemd::{How, Restarted, Units, missing_units_at};
+use warden_agent::systemd::{How, Restarted, Units, missing_units_at, settings_at};
 use warden_logic::service::input::{ActiveState, Input, JobResult, UnitSeen};
 
 const UNIT: &str = "web-1.service";
@@ -312,4 +312,14 @@ async fn missing_units_are_named_with_a_remedy() {
             (2, true, "masked.service: the unit is masked, so systemd will not start it; try: systemctl unmask masked.service"),
         ]
     );
+}
+
+#[tokio::test]
+async fn the_settings_of_a_unit_are_what_its_files_say() {
+    let bus = Bus::start();
+    let _systemd = Systemd1::start(&bus.address(), &[(UNIT, Unit::running(0))]).await;
+    let settings = settings_at(Some(&bus.address()), &[UNIT, "absent.service"].map(str::to_owned)).await.unwrap();
+    assert_eq!((settings.len(), settings[0].unfit.as_deref(), settings[0].restart.as_str()), (2, None, "always"));
+    assert_eq!((settings[0].watchdog, settings[0].start_limit), (None, None), "what the fake does not say is no limit");
+    assert!(settings[1].unfit.as_ref().is_some_and(|text| text.starts_with("absent.service: systemd has no such unit")), "{settings:?}");
 }
