@@ -180,9 +180,7 @@ impl Machine {
         let evidence = Some(trouble.evidence);
         if self.policy.mode == Mode::Shadow {
             turn.push(Effect::WouldRestart { incident, cause: cause.clone() });
-            let delay = backoff::delay(&self.policy.restart, self.row, turn.roll).max(SHADOW_PAUSE);
-            let reason = Reason::would_restart(&cause, delay);
-            return self.enter(turn, State::Waiting { trouble, at: turn.now.plus(delay) }, reason, evidence);
+            return self.did_not_help(turn, trouble);
         }
         let ticket = self.ticket();
         self.job = Some(Job { ticket, kill_at: Some(turn.now.plus(self.policy.stop.kill_after)) });
@@ -196,6 +194,22 @@ impl Machine {
         // Before the change is published: a millisecond less without a service.
         turn.push(Effect::Restart { ticket, reset_failed, stop: self.policy.stop.how, incident, cause });
         self.enter(turn, State::Restarting { trouble, ended: None, plan: None }, reason, evidence);
+    }
+
+    /// In shadow mode: what follows a restart that was only said.
+    fn did_not_help(&mut self, turn: &mut Turn, trouble: Trouble) {
+        let policy = self.policy.restart;
+        let evidence = Some(trouble.evidence);
+        let in_window = self.window.count(turn.now);
+        if self.gave_up || in_window >= policy.limit {
+            self.gave_up = true;
+            let reason = Reason::restart_limit(in_window, policy.window, policy.trial_every, &trouble.cause);
+            let trial_at = turn.now.plus(policy.trial_every.max(SHADOW_PAUSE));
+            return self.enter(turn, State::Parked { trouble, trial_at }, reason, evidence);
+        }
+        let delay = backoff::delay(&policy, self.row, turn.roll).max(SHADOW_PAUSE);
+        let reason = Reason::would_restart(&trouble.cause, delay);
+        self.enter(turn, State::Waiting { trouble, at: turn.now.plus(delay) }, reason, evidence);
     }
 
     pub(super) fn job_ended(&mut self, turn: &mut Turn, ticket: Ticket, result: &JobResult) {

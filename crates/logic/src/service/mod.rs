@@ -222,7 +222,6 @@ impl Machine {
         }
         self.give_up_lost(&mut turn);
         self.expire_marks(now);
-        self.kill_when_due(&mut turn);
         // Each move leads to a state whose own timer lies ahead, at the latest to a restart that is outstanding: the longest
         // chain is warm-up over, not proven in time, parked, trial. The bound is for the case that this is not true.
         for _ in 0..12 {
@@ -230,6 +229,7 @@ impl Machine {
                 break;
             }
         }
+        self.kill_when_due(&mut turn);
         self.ask_when_due(&mut turn);
         turn.effects
     }

@@ -2,7 +2,7 @@
 
 use warden_logic::moment::{Moment, Span};
 use warden_logic::service::input::{
-    ActiveState, Effect, Input, Invocation, JobResult, LogHit, Means, Probed, RestartSetting, Ticket, TrafficSeen, UnitSeen,
+    ActiveState, Effect, Input, Invocation, JobResult, LogHit, Means, Probed, Question, RestartSetting, Ticket, TrafficSeen, UnitSeen,
 };
 use warden_logic::service::policy::{Mode, PatternPolicy, Policy, ProbePolicy, RecyclePolicy, RestartPolicy, Stop, StopPolicy};
 use warden_logic::service::{Machine, View};
@@ -148,7 +148,10 @@ impl Bench {
 
     /// The probe that was sent last.
     pub(super) fn asked(&self) -> Option<Ticket> {
-        self.effects.iter().rev().find_map(|effect| if let Effect::Probe { ticket, .. } = effect { Some(*ticket) } else { None })
+        self.effects
+            .iter()
+            .rev()
+            .find_map(|effect| if let Effect::Probe { question: Question::Probe(_), ticket, .. } = effect { Some(*ticket) } else { None })
     }
 
     pub(super) fn probed(&mut self, verdict: Verdict, fatal: bool, text: &str) {
@@ -170,7 +173,7 @@ impl Bench {
     pub(super) fn answer_for(&mut self, span: Span, verdict: Verdict) {
         let end = self.now.plus(span);
         loop {
-            if let Some(Effect::Probe { .. }) = self.effects.last() {
+            if let Some(Effect::Probe { question: Question::Probe(_), .. }) = self.effects.last() {
                 self.answer(verdict);
             }
             let Some(at) = self.machine.next_wake().filter(|at| *at <= end) else { break };

@@ -2,6 +2,7 @@
 
 mod bench;
 mod examples;
+mod examples_marks;
 mod properties;
 mod restarts;
 mod world;

@@ -4,12 +4,13 @@ use super::bench::{BEGIN, idle, pattern, running};
 use proptest::prelude::*;
 use warden_logic::moment::{Moment, Span};
 use warden_logic::reason::Label;
-use warden_logic::service::Machine;
 use warden_logic::service::input::{
-    ActiveState, Effect, Input, Invocation, JobResult, LogHit, Means, Probed, RestartSetting, Ticket, TrafficSeen, UnitSeen,
+    ActiveState, Effect, Input, Invocation, JobResult, LogHit, Means, Operator, Order, PermitId, Probed, Question, RestartSetting, Ticket,
+    TrafficSeen, UnitSeen,
 };
-use warden_logic::service::policy::{Mode, Policy, ProbePolicy, RecyclePolicy, RestartPolicy};
-use warden_protocol::vocab::{Confirmed, Evidence, Holder, ServiceState, Traffic, Verdict};
+use warden_logic::service::policy::{Mode, Policy, ProbePolicy, RecyclePolicy, RestartPolicy, Stop, StopPolicy};
+use warden_logic::service::{GateStatus, Machine, MarkKind};
+use warden_protocol::vocab::{Confirmed, Evidence, Holder, RestartWish, ServiceState, Traffic, Verdict};
 
 /// Which instance something belongs to.
 #[derive(Clone, Copy, Debug)]
@@ -22,42 +23,99 @@ pub(super) enum Whose {
 /// One thing that happens.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
-    Pass { millis: u64 },
+    Pass {
+        millis: u64,
+    },
     ToNextWake,
-    Answer { verdict: Verdict, fatal: bool },
-    StaleAnswer { verdict: Verdict },
-    Line { whose: Whose, means: Means },
-    ProcessEnds { whose: Whose },
-    Runs { anew: bool, age_millis: u64, restart: RestartSetting, job: bool },
-    Idle { active: ActiveState, sub: &'static str, result: &'static str, restart: RestartSetting, job: bool },
+    Answer {
+        verdict: Verdict,
+        fatal: bool,
+    },
+    StaleAnswer {
+        verdict: Verdict,
+    },
+    Line {
+        whose: Whose,
+        means: Means,
+    },
+    ProcessEnds {
+        whose: Whose,
+    },
+    Runs {
+        anew: bool,
+        age_millis: u64,
+        restart: RestartSetting,
+        job: bool,
+    },
+    Idle {
+        active: ActiveState,
+        sub: &'static str,
+        result: &'static str,
+        restart: RestartSetting,
+        job: bool,
+    },
     Unseen,
-    JobEnds { result: JobResult },
+    JobEnds {
+        result: JobResult,
+    },
     StaleJobEnds,
     Traffic(Option<TrafficSeen>),
+    AnswerDependency {
+        verdict: Verdict,
+    },
+    Memory {
+        bytes: u64,
+    },
+    Operator(Order),
+    MaintainFor {
+        millis: u64,
+    },
+    /// The agent begins anew, or is told another way to go on: the machine is saved and resumed.
+    Resume,
+}
+
+fn probe_policies() -> impl Strategy<Value = ProbePolicy> {
+    (1..5_000_u64, 1..1_000_u64, 1..5_000_u64, 1..5_u32, 0..4_u32, 1..5_u32).prop_map(
+        |(slower, doubt, timeout, failures, more, successes)| ProbePolicy {
+            every: Span::from_millis(slower + doubt),
+            every_in_doubt: Span::from_millis(doubt),
+            timeout: Span::from_millis(timeout),
+            failures,
+            of: failures + more,
+            successes,
+        },
+    )
+}
+
+fn recyclings() -> impl Strategy<Value = RecyclePolicy> {
+    let age = prop::option::of(1_000..900_000_u64);
+    (age, 0..1_000_u64, prop::option::of(1..200_u64)).prop_map(|(age, jitter, above)| RecyclePolicy {
+        max_age: age.map(Span::from_millis),
+        max_age_jitter: Span::from_millis(jitter),
+        above,
+    })
 }
 
 pub(super) fn policies() -> impl Strategy<Value = Policy> {
-    let probe = (1..5_000_u64, 1..1_000_u64, 1..5_000_u64, 1..5_u32, 1..5_u32);
+    let probes = (prop::collection::vec(probe_policies(), 1..3), prop::collection::vec(probe_policies(), 0..3));
     let restart = (0..2_000_u64, 0..5_000_u64, 1..60_000_u64, 0..900_000_u64, 1..6_u32, 1..900_000_u64, 1..600_000_u64);
-    (0..60_000_u64, any::<bool>(), 1..90_000_u64, probe, restart, 0..60_000_u64, any::<bool>()).prop_map(
-        |(warmup, probe_during_warmup, prove_within, probe, restart, silent_for, coordinated)| Policy {
-            mode: Mode::Supervise,
+    let more = (recyclings(), 0..900_000_u64, any::<bool>(), 0..60_000_u64, 0..60_000_u64, prop::bool::weighted(0.15));
+    (0..60_000_u64, any::<bool>(), 1..90_000_u64, probes, restart, (0..60_000_u64, any::<bool>()), more).prop_map(
+        |(warmup, probe_during_warmup, prove_within, (probes, depends), restart, (silent_for, coordinated), more)| Policy {
+            mode: if more.5 { Mode::Shadow } else { Mode::Supervise },
             warmup: Span::from_millis(warmup),
             probe_during_warmup,
             prove_within: Span::from_millis(prove_within),
-            probes: vec![ProbePolicy {
-                every: Span::from_millis(probe.0 + probe.1),
-                every_in_doubt: Span::from_millis(probe.1),
-                timeout: Span::from_millis(probe.2),
-                failures: probe.3,
-                of: probe.3,
-                successes: probe.4,
-            }],
+            probes,
             patterns: super::bench::policy().patterns,
-            depends: Vec::new(),
-            recycle: RecyclePolicy::NEVER,
-            flap_half_life: Span::from_secs(600),
-            stop: super::bench::policy().stop,
+            depends,
+            recycle: more.0,
+            flap_half_life: Span::from_millis(more.1),
+            stop: StopPolicy {
+                how: if more.2 { Stop::Kill } else { Stop::Graceful },
+                kill_after: Span::from_millis(more.3),
+                drain: Span::from_millis(more.4),
+            },
             restart: RestartPolicy {
                 first_delay: Span::from_millis(restart.0),
                 delay: Span::from_millis(restart.1),
@@ -71,6 +129,16 @@ pub(super) fn policies() -> impl Strategy<Value = Policy> {
             coordinated,
         },
     )
+}
+
+fn orders() -> impl Strategy<Value = Order> {
+    prop_oneof![
+        2 => any::<bool>().prop_map(|now| Order::Restart { now }),
+        1 => Just(Order::Drain),
+        2 => Just(Order::Undrain),
+        1 => Just(Order::Maintain { until: None }),
+        3 => Just(Order::Resume),
+    ]
 }
 
 fn verdicts() -> impl Strategy<Value = Verdict> {
@@ -101,8 +169,10 @@ fn traffic() -> impl Strategy<Value = Option<TrafficSeen>> {
     let seen = (
         prop_oneof![Just(Confirmed::In), Just(Confirmed::Out), Just(Confirmed::Unknown)],
         prop_oneof![Just(Holder::Haproxy), Just(Holder::Warden), Just(Holder::Operator), Just(Holder::Floor)],
+        prop::option::of(0..3_u64),
+        prop::option::of(Just(PermitId(7))),
     );
-    prop_oneof![1 => Just(None), 4 => seen.prop_map(|(confirmed, by)| Some(TrafficSeen { confirmed, by, sessions: None, permit: None }))]
+    prop_oneof![1 => Just(None), 4 => seen.prop_map(|(confirmed, by, sessions, permit)| Some(TrafficSeen { confirmed, by, sessions, permit }))]
 }
 
 pub(super) fn steps() -> impl Strategy<Value = Step> {
@@ -128,6 +198,12 @@ pub(super) fn steps() -> impl Strategy<Value = Step> {
         4 => result.prop_map(|result| Step::JobEnds { result }),
         1 => Just(Step::StaleJobEnds),
         4 => traffic().prop_map(Step::Traffic),
+        6 => prop_oneof![3 => Just(Verdict::Good), 2 => Just(Verdict::Bad), 1 => Just(Verdict::Busy)]
+            .prop_map(|verdict| Step::AnswerDependency { verdict }),
+        1 => (0..300_u64).prop_map(|bytes| Step::Memory { bytes }),
+        2 => orders().prop_map(Step::Operator),
+        1 => (0..120_000_u64).prop_map(|millis| Step::MaintainFor { millis }),
+        1 => Just(Step::Resume),
     ]
 }
 
@@ -142,7 +218,7 @@ pub(super) struct World {
     started: Moment,
     /// Where this instance's warm-up ends for the watch: earlier when a good probe was answered in it.
     warm_until: Moment,
-    probe: Option<(Ticket, Invocation)>,
+    asked: Vec<(Question, Ticket, Invocation)>,
     answered: Vec<(Ticket, Invocation)>,
     job: Option<Ticket>,
     ended_jobs: Vec<Ticket>,
@@ -150,6 +226,8 @@ pub(super) struct World {
     last_restart: Option<Moment>,
     /// An operator's stop that is in force: no restart may be asked for.
     hands_off: bool,
+    /// An operator's order is being handled: it outranks everything.
+    ordered: bool,
 }
 
 impl World {
@@ -165,13 +243,14 @@ impl World {
             invocation: 1,
             started: now,
             warm_until: now,
-            probe: None,
+            asked: Vec::new(),
             answered: Vec::new(),
             job: None,
             ended_jobs: Vec::new(),
             regular: Vec::new(),
             last_restart: None,
             hands_off: false,
+            ordered: false,
         }
     }
 
@@ -180,7 +259,7 @@ impl World {
             Step::Pass { millis } => self.pass(Span::from_millis(*millis)),
             Step::ToNextWake => {
                 if let Some(at) = self.machine.next_wake() {
-                    self.now = at;
+                    self.now = at.max(self.now);
                     self.tell(Input::Timer);
                 }
             }
@@ -223,6 +302,16 @@ impl World {
                 }
             }
             Step::Traffic(seen) => self.tell(Input::Traffic(*seen)),
+            Step::AnswerDependency { verdict } => {
+                let at = self.asked.iter().position(|(question, ..)| matches!(question, Question::Depends(_)));
+                if let Some((_, ticket, invocation)) = at.map(|at| self.asked.remove(at)) {
+                    self.tell(Input::Probed(probed(ticket, invocation, *verdict, false)));
+                }
+            }
+            Step::Memory { bytes } => self.tell(Input::Memory { invocation: Invocation(self.invocation), bytes: *bytes }),
+            Step::Operator(order) => self.order(*order),
+            Step::MaintainFor { millis } => self.order(Order::Maintain { until: Some(self.now.plus(Span::from_millis(*millis))) }),
+            Step::Resume => self.resume(),
         }
     }
 
@@ -231,6 +320,8 @@ impl World {
         let begin = self.now;
         self.step(&Step::JobEnds { result: JobResult::Done });
         self.step(&Step::Runs { anew: true, age_millis: 0, restart: RestartSetting::Always, job: false });
+        self.step(&Step::Operator(Order::Undrain));
+        self.step(&Step::Operator(Order::Resume));
         while self.now.since(begin) <= patience {
             if self.machine.view(self.now).state == ServiceState::Serving {
                 return Some(self.now.since(begin));
@@ -238,7 +329,9 @@ impl World {
             if self.job.is_some() {
                 self.step(&Step::Runs { anew: true, age_millis: 0, restart: RestartSetting::Always, job: false });
                 self.step(&Step::JobEnds { result: JobResult::Done });
-            } else if self.probe.is_some() {
+            } else if self.asked.iter().any(|(question, ..)| matches!(question, Question::Depends(_))) {
+                self.step(&Step::AnswerDependency { verdict: Verdict::Good });
+            } else if !self.asked.is_empty() {
                 self.answer(Verdict::Good, false);
             } else {
                 self.step(&Step::ToNextWake);
@@ -247,12 +340,35 @@ impl World {
         None
     }
 
+    fn order(&mut self, order: Order) {
+        if matches!(order, Order::Restart { .. }) && self.machine.answer(order).is_ok() {
+            self.hands_off = false;
+        }
+        self.ordered = true;
+        self.tell(Input::Operator(Operator { by: "anna".to_owned(), reason: String::new(), order }));
+        self.ordered = false;
+    }
+
+    /// What is outstanding is lost; everything else that can be seen stays.
+    fn resume(&mut self) {
+        let before = self.machine.view(self.now);
+        let text = serde_json::to_string(&self.machine.save(self.now)).unwrap();
+        self.machine = Machine::resume(self.policy.clone(), self.now, serde_json::from_str(&text).unwrap());
+        let after = self.machine.view(self.now);
+        assert_eq!((after.state, after.since, &after.reason), (before.state, before.since, &before.reason));
+        assert_eq!((&after.incident, &after.mark, after.penalty), (&before.incident, &before.mark, before.penalty));
+        assert_eq!((after.restarts, after.restarts_in_window, after.planned), (before.restarts, before.restarts_in_window, before.planned));
+        assert_eq!((&after.probes, after.dismissed, after.instance), (&before.probes, before.dismissed, before.instance));
+        self.asked.clear();
+        self.ended_jobs.extend(self.job.take());
+    }
+
     fn pass(&mut self, span: Span) {
         let end = self.now.plus(span);
         // A fast beat over a long time: the rest adds nothing new.
         for _ in 0..200 {
             let Some(at) = self.machine.next_wake().filter(|at| *at <= end) else { break };
-            self.now = at;
+            self.now = at.max(self.now);
             self.tell(Input::Timer);
         }
         if self.machine.next_wake().is_none_or(|at| at > end) {
@@ -261,7 +377,8 @@ impl World {
     }
 
     fn answer(&mut self, verdict: Verdict, fatal: bool) {
-        let Some((ticket, invocation)) = self.probe.take() else { return };
+        let Some(at) = self.asked.iter().position(|(question, ..)| matches!(question, Question::Probe(_))) else { return };
+        let (_, ticket, invocation) = self.asked.remove(at);
         self.answered.push((ticket, invocation));
         if verdict == Verdict::Good && invocation == Invocation(self.invocation) {
             self.warm_until = self.warm_until.min(self.now);
@@ -315,11 +432,31 @@ impl World {
         let mut state = before;
         for effect in effects {
             match effect {
-                Effect::Probe { ticket, invocation, .. } => {
-                    self.probe = Some((*ticket, *invocation));
-                    self.invariant_the_warm_up_is_left_alone();
+                Effect::Probe { question, ticket, invocation, .. } => {
+                    self.asked.retain(|(other, ..)| other != question);
+                    self.asked.push((*question, *ticket, *invocation));
+                    if matches!(question, Question::Probe(_)) {
+                        self.invariant_the_warm_up_is_left_alone();
+                    }
                 }
-                Effect::Restart { ticket, .. } => self.invariant_restarts(state, *ticket),
+                Effect::Restart { ticket, incident, .. } => {
+                    assert_eq!(self.policy.mode, Mode::Supervise, "a restart in shadow mode");
+                    assert_eq!(self.job, None, "two restarts outstanding");
+                    self.job = Some(*ticket);
+                    let hands_off = matches!(state, ServiceState::Held | ServiceState::Maintenance | ServiceState::Stopped);
+                    assert!(self.ordered || !hands_off, "a restart while {state}");
+                    assert!(self.ordered || !self.in_maintenance(), "a restart in maintenance");
+                    if !incident.is_empty() {
+                        self.invariant_restarts(state);
+                    }
+                }
+                Effect::WouldRestart { incident, .. } => {
+                    assert_eq!(self.policy.mode, Mode::Shadow);
+                    if !incident.is_empty() {
+                        self.invariant_restarts(state);
+                    }
+                }
+                Effect::Kill { ticket } => assert_eq!(self.job, Some(*ticket), "a kill without a restart"),
                 Effect::Changed { from, to, because, evidence, incident } => {
                     assert_eq!(*from, state, "changes follow each other");
                     state = *to;
@@ -329,18 +466,27 @@ impl World {
                     }
                     self.invariant_delays_are_bounded(*to, *evidence, effects);
                 }
-                Effect::Dismissed { .. } | Effect::Kill { .. } | Effect::WouldRestart { .. } => {}
+                Effect::Dismissed { .. } => {}
                 Effect::Anomaly { what } => assert!(!what.starts_with("refused"), "{what}"),
             }
         }
         let view = self.machine.view(self.now);
         assert_eq!(view.state, state, "every change of the state is told");
-        assert_eq!(view.traffic == Traffic::Keep, view.state == ServiceState::Unknown);
+        let drained = view.mark.as_ref().is_some_and(|mark| mark.kind == MarkKind::Drain);
+        if self.policy.mode == Mode::Shadow {
+            assert_eq!((view.traffic, view.restart), (Traffic::Keep, RestartWish::No), "shadow mode wants nothing");
+        } else if !drained && view.mark.is_none() {
+            assert_eq!(view.traffic == Traffic::Keep, matches!(view.state, ServiceState::Unknown | ServiceState::Held));
+        }
+        if matches!(view.state, ServiceState::Parked | ServiceState::Waiting | ServiceState::Sick) {
+            assert!(!view.reason.text.is_empty() && view.gates.iter().any(|gate| gate.status != GateStatus::Open), "{view:?}");
+        }
         if let Some(at) = self.machine.next_wake() {
             assert!(at > self.now, "a handled timer moves on: {at:?} is not after {:?} in {view:?}", self.now);
         }
         if self.hands_off {
-            assert_eq!(view.state, ServiceState::Stopped, "an operator's stop stands: {view:?}");
+            let stands = matches!(view.state, ServiceState::Stopped | ServiceState::Maintenance);
+            assert!(stands, "an operator's stop stands: {view:?}");
         }
     }
 
@@ -354,10 +500,12 @@ impl World {
         }
     }
 
-    fn invariant_restarts(&mut self, state: ServiceState, ticket: Ticket) {
-        assert_eq!(self.job, None, "two restarts outstanding");
+    fn in_maintenance(&self) -> bool {
+        self.machine.view(self.now).mark.is_some_and(|mark| mark.kind == MarkKind::Maintenance)
+    }
+
+    fn invariant_restarts(&mut self, state: ServiceState) {
         assert!(!self.hands_off, "a restart of what an operator stopped");
-        self.job = Some(ticket);
         let policy = self.policy.restart;
         // A trial may also come at once, from the state in which it was parked in the same turn; it is far from the last one.
         let spaced = self.last_restart.is_none_or(|last| self.now.since(last) >= policy.trial_every);
@@ -375,7 +523,10 @@ impl World {
     fn invariant_delays_are_bounded(&self, to: ServiceState, evidence: Option<Evidence>, effects: &[Effect]) {
         let last = effects.iter().rev().find_map(|effect| if let Effect::Changed { to, .. } = effect { Some(*to) } else { None });
         if to == ServiceState::Waiting && last == Some(to) && evidence == Some(Evidence::Fatal) {
-            let gate = Span::from_millis(100);
+            let asking =
+                self.policy.depends.iter().map(|probe| probe.timeout.max(probe.every_in_doubt).times(u64::from(probe.failures) + 1));
+            let shadow = if self.policy.mode == Mode::Shadow { 1_000 } else { 100 };
+            let gate = asking.max().unwrap_or_default().max(Span::from_millis(shadow));
             if let Some(next) = self.machine.view(self.now).next {
                 let most = self.now.plus(self.policy.restart.max_delay).max(self.now.plus(gate));
                 assert!(next.at <= most, "waits until {next:?}");
