@@ -3,6 +3,7 @@
 //! `make fuzz` drives them by libFuzzer; the tests replay the seeds and whatever was ever found (`regressions/`) on every run.
 
 pub mod configuration;
+pub mod control;
 pub mod matcher;
 pub mod state;
 
@@ -10,7 +11,8 @@ pub mod state;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: &[Target] = &[("configuration", configuration::run), ("matcher", matcher::run), ("state", state::run)];
+pub const TARGETS: &[Target] =
+    &[("configuration", configuration::run), ("control", control::run), ("matcher", matcher::run), ("state", state::run)];
 
 /// The target of this name.
 #[must_use]
