@@ -8,7 +8,7 @@
 //! [`control`] (people on this node), [`metrics`] (Prometheus), [`incident`] (what is kept of incidents), [`hook`] (what is run when
 //! something needs a person). [`config`] reads what is configured, [`polkit`] makes rights
 //! of it, [`args`] reads the command line, [`child`] runs programs of others. [`ctl`] is the other program of
-//! this crate, `agentctl`; it shares nothing with the agent but the protocol.
+//! this crate, `agentctl`; it shares the protocol with the agent, and the check of a configuration.
 //!
 //! Invariants: only [`systemd`] knows zbus; only [`journal`] has `unsafe` code; only [`supervisor`] calls a machine.
 

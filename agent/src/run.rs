@@ -38,8 +38,6 @@ use warden_logic::moment::Moment;
 pub const USAGE: u8 = 64;
 /// The socket unit's `FileDescriptorName=`.
 const HINT_SOCKET: &str = "journal-hint";
-/// The group whose members may ask for something to be done.
-const OPERATORS: &str = "warden-admin";
 /// People's orders come one at a time.
 const ORDERS_BOUND: usize = 4;
 
@@ -203,7 +201,10 @@ async fn run(config: Config, directories: Directories, hint: Option<OwnedFd>) ->
         metrics: Arc::new(move || metrics.text()),
         incidents: None,
         orders,
-        operators: Arc::new(|| OPERATORS.to_owned()),
+        operators: {
+            let config = Arc::clone(&config);
+            Arc::new(move || config.operators.clone())
+        },
     };
     around.spawn(control::serve(listener, desk));
 

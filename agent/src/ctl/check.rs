@@ -1,13 +1,18 @@
 //! `agentctl check-config`: the same check as `warden-agent check`, for whoever looks for it here.
 
-use super::Failure;
-use crate::{args, run};
+use super::{Failure, print};
+use crate::config::{Report, check};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-pub(super) fn run(files: Vec<PathBuf>) -> Result<ExitCode, Failure> {
-    let args = args::Args { config: files, command: Some(args::Command::Check) };
-    // It has an event loop of its own for the question to systemd, and a thread has one. Nothing else goes on here meanwhile.
-    let checked = std::thread::spawn(move || run::main(&args)).join();
-    checked.map_err(|_| Failure::cannot_tell("the check did not come to its end".to_owned()))
+pub(super) async fn run(files: &[PathBuf]) -> Result<ExitCode, Failure> {
+    let Report { text, code } = check(files).await;
+    if code == 0 {
+        print(&text)?;
+    } else {
+        // Faults go where a person sees them although the output is sent elsewhere.
+        drop(write!(anstream::stderr().lock(), "{text}"));
+    }
+    Ok(ExitCode::from(code))
 }

@@ -146,7 +146,7 @@ async fn obey(command: Command) -> Result<ExitCode, Failure> {
         Command::Undrain(wish) => act::order("undrain", wish, Ask::default()).await,
         Command::Maintenance { command } => act::maintenance(command).await,
         Command::Reload(at) => act::reload(&Line::to_agent(at)).await,
-        Command::CheckConfig { files } => check::run(files),
+        Command::CheckConfig { files } => check::run(&files).await,
         Command::Trace(at) => {
             print_line(&Line::to_agent(at).get("/v1/trace").await?)?;
             Ok(ExitCode::SUCCESS)
