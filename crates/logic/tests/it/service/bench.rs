@@ -58,6 +58,10 @@ pub(super) fn probe() -> ProbePolicy {
     }
 }
 
+pub(super) fn database() -> ProbePolicy {
+    ProbePolicy { every: Span::from_secs(2), timeout: Span::from_secs(1), failures: 2, of: 2, ..probe() }
+}
+
 /// A reading of a unit with `Restart=always` that runs as invocation `n` since `started`.
 pub(super) fn running(n: u128, started: Moment) -> UnitSeen {
     UnitSeen {

@@ -1,12 +1,12 @@
 //! One example for each rule of dependencies, of people's orders, of planned restarts and of going on where it was.
 
-use super::bench::{Bench, idle, policy, probe, running};
+use super::bench::{Bench, database, idle, policy, running};
 use warden_logic::moment::Span;
 use warden_logic::reason::Label;
 use warden_logic::service::input::{
     ActiveState, Effect, Input, JobResult, Operator, Order, PermitId, Probed, Question, TrafficSeen, UnitSeen,
 };
-use warden_logic::service::policy::{Mode, Policy, ProbePolicy, RecyclePolicy, Stop};
+use warden_logic::service::policy::{Mode, Policy, RecyclePolicy, Stop};
 use warden_logic::service::{GateStatus, Machine};
 use warden_protocol::vocab::{Confirmed, Holder, RestartWish, ServiceState, Traffic, Verdict};
 
@@ -24,10 +24,6 @@ fn says(bench: &mut Bench, confirmed: Confirmed, by: Holder, sessions: Option<u6
 /// The last restart was graceful, or there was none.
 fn stop(bench: &Bench) -> Option<Stop> {
     bench.effects.iter().rev().find_map(|effect| if let Effect::Restart { stop, .. } = effect { Some(*stop) } else { None })
-}
-
-fn database() -> ProbePolicy {
-    ProbePolicy { every: Span::from_secs(2), timeout: Span::from_secs(1), failures: 2, of: 2, ..probe() }
 }
 
 /// Answers the question that was put to the database last, or is put to it next.

@@ -6,3 +6,4 @@ mod examples_marks;
 mod properties;
 mod restarts;
 mod world;
+mod year;

@@ -359,6 +359,8 @@ impl World {
         assert_eq!((&after.incident, &after.mark, after.penalty), (&before.incident, &before.mark, before.penalty));
         assert_eq!((after.restarts, after.restarts_in_window, after.planned), (before.restarts, before.restarts_in_window, before.planned));
         assert_eq!((&after.probes, after.dismissed, after.instance), (&before.probes, before.dismissed, before.instance));
+        // Until the unit is read again, nobody knows that it is stopped.
+        self.hands_off = false;
         self.asked.clear();
         self.ended_jobs.extend(self.job.take());
     }
