@@ -42,7 +42,8 @@ pub(super) async fn connect(address: Option<&str>) -> Result<SystemdProxy<'stati
         Some(address) => zbus::connection::Builder::address(address),
         None => zbus::connection::Builder::system(),
     };
-    let connection = within("the connection", builder.method_timeout(CALL_DEADLINE).build()).await?.map_err(SystemdError::Connect)?;
+    // zbus' own comes later than ours, which says what was not answered.
+    let connection = within("the connection", builder.method_timeout(CALL_DEADLINE * 2).build()).await?.map_err(SystemdError::Connect)?;
     let systemd = SystemdProxy::builder(&connection).cache_properties(CacheProperties::No).build();
     within("the connection", systemd).await?.map_err(SystemdError::Connect)
 }

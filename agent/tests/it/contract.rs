@@ -15,6 +15,8 @@ pub(crate) trait Host {
     fn unit(&self) -> String;
     /// SIGKILL to the main process.
     async fn kill(&mut self);
+    /// Returns when what Warden has killed is restarting by itself.
+    async fn restarts_by_itself(&mut self);
     /// As a person does it.
     async fn stop(&mut self);
     async fn start(&mut self);
@@ -42,6 +44,19 @@ pub(crate) async fn holds(host: &mut impl Host) {
     assert_eq!(restarted.result, JobResult::Done);
     assert_eq!(answer.await.ok(), restarted.answered);
     let third = until(&mut inputs, "the process after the restart", other_than(second)).await;
+
+    units.kill(&host.unit()).await.unwrap();
+    assert_eq!(until(&mut inputs, "the exit by a kill", exit).await, third);
+    host.restarts_by_itself().await;
+    let killed = until(&mut inputs, "the process that follows a kill", other_than(third)).await;
+
+    // The unit restarts by itself and by the job: in the end there is one process, and it is a new one.
+    let (answered, _answer) = oneshot::channel();
+    let restarted = units.restart(&host.unit(), How { reset_failed: false, kill: true }, answered).await;
+    assert_eq!((restarted.result, restarted.unkilled), (JobResult::Done, None));
+    assert_eq!(until(&mut inputs, "the exit by a restart that kills", exit).await, killed);
+    host.restarts_by_itself().await;
+    let third = until(&mut inputs, "the process after a restart that kills", other_than(killed)).await;
 
     host.stop().await;
     let stopped = until(&mut inputs, "the stop", |input| unit(input, |seen| seen.active == ActiveState::Inactive)).await;
@@ -114,6 +129,7 @@ impl Fake {
     }
 
     async fn new_process(&mut self) {
+        self.end_process();
         let pid = self.process.insert(sleep()).id();
         self.change(|unit| *unit = Unit { invocation: unit.invocation + 1, ..Unit::running(pid) }).await;
     }
@@ -141,6 +157,10 @@ impl Host for Fake {
     async fn kill(&mut self) {
         self.end_process();
         self.change(|unit| (unit.active, unit.sub, unit.pid) = ("activating", "auto-restart", 0)).await;
+        self.new_process().await;
+    }
+
+    async fn restarts_by_itself(&mut self) {
         self.new_process().await;
     }
 

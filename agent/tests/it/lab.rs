@@ -61,6 +61,8 @@ impl Host for Real {
         run(&format!("systemctl kill --signal=KILL --kill-whom=main {}", self.unit()));
     }
 
+    async fn restarts_by_itself(&mut self) {}
+
     async fn stop(&mut self) {
         run(&format!("systemctl stop {}", self.unit()));
     }

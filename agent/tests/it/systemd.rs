@@ -6,7 +6,9 @@ use crate::support::{DEADLINE, until};
 use std::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
+use warden_agent::child::Ended;
 use warden_agent::systemd::{How, Restarted, Units, missing_units_at, settings_at};
+use warden_logic::moment::Span;
 use warden_logic::service::input::{ActiveState, Input, JobResult, UnitSeen};
 
 const UNIT: &str = "web-1.service";
@@ -320,6 +322,100 @@ async fn the_settings_of_a_unit_are_what_its_files_say() {
     let _systemd = Systemd1::start(&bus.address(), &[(UNIT, Unit::running(0))]).await;
     let settings = settings_at(Some(&bus.address()), &[UNIT, "absent.service"].map(str::to_owned)).await.unwrap();
     assert_eq!((settings.len(), settings[0].unfit.as_deref(), settings[0].restart.as_str()), (2, None, "always"));
-    assert_eq!((settings[0].watchdog, settings[0].start_limit), (None, None), "what the fake does not say is no limit");
+    assert_eq!((settings[0].watchdog, settings[0].runtime_max), (None, None), "0 and what the fake does not say are no limit");
+    assert_eq!(settings[0].start_limit, Some((5, std::time::Duration::from_secs(10))));
     assert!(settings[1].unfit.as_ref().is_some_and(|text| text.starts_with("absent.service: systemd has no such unit")), "{settings:?}");
+}
+
+#[tokio::test]
+async fn a_restart_may_kill_first() {
+    let bus = Bus::start();
+    let victim = Victim::start();
+    let systemd = Systemd1::start(&bus.address(), &[(UNIT, Unit::running(victim.pid()))]).await;
+    let (sender, mut inputs) = feed();
+    let units = Units::start_at(Some(bus.address()), vec![UNIT.to_owned()], sender);
+    until(&mut inputs, "the first reading", running).await;
+    assert_eq!(units.memory(0).map(|(invocation, bytes)| (invocation.to_string(), bytes > 10_000)), Some(("01".repeat(16), true)));
+    systemd.on_restart(OnRestart::EndsAtOnce("done"));
+    let how = How { reset_failed: true, kill: true };
+    let restarted = restart_by(&units, how).await;
+    assert_eq!((restarted.result, restarted.unkilled), (JobResult::Done, None));
+    let calls = systemd.calls();
+    let order: Vec<&str> =
+        calls.iter().map(String::as_str).filter(|call| call.contains("Failed") || call.contains("Unit web-1.service ")).collect();
+    assert_eq!(order, ["ResetFailedUnit web-1.service", "KillUnit web-1.service all 9", "RestartUnit web-1.service replace"]);
+
+    systemd.spares();
+    let why = units.kill(UNIT).await.unwrap_err();
+    assert!(why.starts_with("systemd's KillUnit failed") && why.contains("polkit's rule for Warden does not name this unit"), "{why}");
+    let restarted = restart_by(&units, how).await;
+    assert_eq!((restarted.result, restarted.unkilled), (JobResult::Done, Some(why)), "it is restarted all the same");
+}
+
+#[tokio::test]
+async fn a_systemd_that_does_not_answer_is_not_waited_for_by_a_kill() {
+    let mut bus = Bus::start();
+    let systemd = Systemd1::start(&bus.address(), &[(UNIT, Unit::running(0))]).await;
+    let (sender, mut inputs) = feed();
+    let units = Units::start_at(Some(bus.address()), vec![UNIT.to_owned()], sender);
+    until(&mut inputs, "the first reading", running).await;
+    systemd.deaf(true);
+    assert_eq!(units.kill(UNIT).await.unwrap_err(), "no answer to KillUnit for 5 s");
+    bus.kill();
+    until(&mut inputs, "the outage", unseen).await;
+    assert_eq!(units.kill(UNIT).await.unwrap_err(), "the system bus is not connected");
+}
+
+#[tokio::test]
+async fn limits_and_words_of_a_unit_are_read() {
+    let bus = Bus::start();
+    let _systemd = Systemd1::start(&bus.address(), &[(UNIT, Unit::running(0))]).await;
+    let (sender, mut inputs) = feed();
+    let units = Units::start_at(Some(bus.address()), vec![UNIT.to_owned()], sender);
+    let seen = until(&mut inputs, "the first reading", running).await;
+    assert_eq!(seen.start_limit, Some((5, Span::from_secs(10))));
+    let reading = units.readings().remove(0).unwrap();
+    assert_eq!((reading.status.as_deref(), reading.last_exit), (Some("Ready."), Some(Ended::Signal(9))));
+    assert_eq!((reading.watchdog, reading.memory_max), (None, None));
+    assert_eq!(units.memory(0), None, "there is no process");
+}
+
+#[tokio::test]
+async fn a_unit_that_is_masked_removed_or_renamed_is_followed() {
+    let bus = Bus::start();
+    let other = Unit { sub: "exited", invocation: 9, ..Unit::running(0) };
+    let systemd = Systemd1::start(&bus.address(), &[(UNIT, Unit::running(0)), ("web-2.service", other)]).await;
+    let (sender, mut inputs) = feed();
+    let _units = Units::start_at(Some(bus.address()), vec![UNIT.to_owned()], sender);
+    until(&mut inputs, "the first reading", running).await;
+    for load in ["masked", "not-found"] {
+        systemd.change(UNIT, |unit| unit.load = load).await;
+        until(&mut inputs, load, |input| unit(input, |seen| !seen.loaded)).await;
+        systemd.change(UNIT, |unit| unit.load = "loaded").await;
+        until(&mut inputs, "the unit as it was", |input| unit(input, |seen| seen.loaded)).await;
+    }
+    // The name stands for another unit now, whose signals come from another object.
+    systemd.alias(UNIT, "web-2.service");
+    systemd.reloaded().await;
+    until(&mut inputs, "the unit that it stands for", |input| unit(input, |seen| seen.sub == "exited")).await;
+    systemd.change("web-2.service", |unit| unit.sub = "running").await;
+    until(&mut inputs, "its change", |input| unit(input, |seen| seen.sub == "running" && seen.loaded)).await;
+}
+
+#[tokio::test]
+async fn a_bus_that_freezes_is_an_outage_and_comes_back() {
+    let bus = Bus::start();
+    let systemd = Systemd1::start(&bus.address(), &[(UNIT, Unit::running(0))]).await;
+    let (sender, mut inputs) = feed();
+    let _units = Units::start_at(Some(bus.address()), vec![UNIT.to_owned()], sender);
+    until(&mut inputs, "the first reading", running).await;
+    bus.freeze(true);
+    // Nothing comes from it any more, so the clock may run: the next look is within ten seconds, and its deadline is five.
+    tokio::time::pause();
+    let why = until(&mut inputs, "the outage", unseen).await;
+    assert_eq!(why, "no answer to GetAll for 5 s");
+    tokio::time::resume();
+    bus.freeze(false);
+    systemd.change(UNIT, |unit| unit.sub = "exited").await;
+    until(&mut inputs, "the reading after it", |input| unit(input, |seen| seen.sub == "exited")).await;
 }

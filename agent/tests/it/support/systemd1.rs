@@ -50,6 +50,9 @@ struct State {
     on_restart: Option<OnRestart>,
     jobs: u32,
     deaf: bool,
+    spares: bool,
+    /// Other names of units.
+    aliases: HashMap<String, String>,
 }
 
 pub(crate) struct Systemd1 {
@@ -81,6 +84,16 @@ impl Systemd1 {
 
     pub(crate) fn on_restart(&self, answer: OnRestart) {
         self.state.lock().unwrap().on_restart = Some(answer);
+    }
+
+    /// Refuses to kill, as systemd does to a user without polkit's leave.
+    pub(crate) fn spares(&self) {
+        self.state.lock().unwrap().spares = true;
+    }
+
+    /// `alias` stands for `unit` from now on, as after a change of files and a reload.
+    pub(crate) fn alias(&self, alias: &str, unit: &str) {
+        self.state.lock().unwrap().aliases.insert(alias.to_owned(), unit.to_owned());
     }
 
     /// Answers nothing more, or answers again. What was asked meanwhile stays without an answer.
@@ -147,6 +160,7 @@ async fn answer(connection: &Connection, call: &Message, state: &Mutex<State>) {
     let body = call.body();
     let first: String = match member.as_str() {
         "LoadUnit" | "ResetFailedUnit" => body.deserialize().unwrap(),
+        "KillUnit" => body.deserialize::<(String, String, i32)>().map(|(unit, whom, signal)| format!("{unit} {whom} {signal}")).unwrap(),
         "RestartUnit" => body.deserialize::<(String, String)>().map(|(unit, mode)| format!("{unit} {mode}")).unwrap(),
         "GetAll" => {
             assert_eq!(body.deserialize::<String>().unwrap(), "", "the agent asks for all interfaces at once");
@@ -164,7 +178,24 @@ async fn answer(connection: &Connection, call: &Message, state: &Mutex<State>) {
     }
     match member.as_str() {
         "Subscribe" | "ResetFailedUnit" => connection.reply(&header, &()).await.unwrap(),
-        "LoadUnit" => connection.reply(&header, &OwnedObjectPath::try_from(path_of(&first)).unwrap()).await.unwrap(),
+        "LoadUnit" => {
+            let unit = state.lock().unwrap().aliases.get(&first).cloned().unwrap_or(first);
+            connection.reply(&header, &OwnedObjectPath::try_from(path_of(&unit)).unwrap()).await.unwrap();
+        }
+        "KillUnit" => {
+            let (pid, spares) = {
+                let state = state.lock().unwrap();
+                (state.units[first.split(' ').next().unwrap()].pid, state.spares)
+            };
+            if spares {
+                return refuse(connection, &header).await;
+            }
+            if pid != 0 {
+                let pid = nix::unistd::Pid::from_raw(i32::try_from(pid).unwrap());
+                nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+            }
+            connection.reply(&header, &()).await.unwrap();
+        }
         "GetAll" => {
             let unit = state.lock().unwrap().units.iter().find(|(name, _)| path_of(name) == first).map(|(_, unit)| unit.clone());
             let unit = unit.unwrap_or(Unit { load: "not-found", active: "inactive", sub: "dead", invocation: 0, pid: 0, job: 0 });
@@ -186,10 +217,7 @@ async fn answer(connection: &Connection, call: &Message, state: &Mutex<State>) {
                 }
                 OnRestart::Waits => connection.reply(&header, &job_path(job)).await.unwrap(),
                 OnRestart::Silence => {}
-                OnRestart::Refuses => {
-                    let name = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired";
-                    connection.reply_error(&header, name, &"Interactive authentication required.").await.unwrap();
-                }
+                OnRestart::Refuses => refuse(connection, &header).await,
             }
         }
         other => {
@@ -197,6 +225,12 @@ async fn answer(connection: &Connection, call: &Message, state: &Mutex<State>) {
             connection.reply_error(&header, "org.freedesktop.DBus.Error.UnknownMethod", &text).await.unwrap();
         }
     }
+}
+
+/// The answer that a user without polkit's leave gets.
+async fn refuse(connection: &Connection, call: &zbus::message::Header<'_>) {
+    let name = "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired";
+    connection.reply_error(call, name, &"Interactive authentication required.").await.unwrap();
 }
 
 /// Another invocation of a unit, with its signals.
@@ -232,6 +266,14 @@ fn properties(unit: &Unit) -> HashMap<&'static str, Variant<'static>> {
         ("MemoryCurrent", Variant::from(14_000_000_u64)),
         ("TimeoutStartUSec", Variant::from(90_000_000_u64)),
         ("TimeoutStopUSec", Variant::from(5_000_000_u64)),
+        ("StartLimitIntervalUSec", Variant::from(10_000_000_u64)),
+        ("StartLimitBurst", Variant::from(5_u32)),
+        ("StatusText", Variant::from("Ready.")),
+        ("WatchdogUSec", Variant::from(0_u64)),
+        ("ExecMainCode", Variant::from(2_i32)),
+        ("ExecMainStatus", Variant::from(9_i32)),
+        ("MemoryMax", Variant::from(u64::MAX)),
+        ("ControlGroup", Variant::from("/there/is/none")),
         ("CPUUsageNSec", Variant::from(u64::MAX)),
     ])
 }
