@@ -15,7 +15,8 @@ step() { # NAME COMMAND…: runs it, shows its output, remembers how it went
     shift
     echo
     echo "==> $name"
-    "$@" 2>&1 | tee "$log" || true
+    # Nothing may come between the pipe and the look at how it ended.
+    "$@" 2>&1 | tee "$log"
     code=${PIPESTATUS[0]}
     local took=$((SECONDS - started)) count
     # The closing lines of nextest and of a test binary count tests; any other step is one check.
