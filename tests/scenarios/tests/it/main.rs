@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test prints what it saw; the runner shows it when it fails")]
 
 mod configuration;
+mod continuity;
 mod dying;
 mod harness;
 mod healthy;

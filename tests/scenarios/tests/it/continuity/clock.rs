@@ -1,0 +1,75 @@
+//! The wall clock steps, forwards and backwards, under the agent: nothing is reckoned by it.
+//!
+//! The machines share this computer's clock, so it is the agent alone for which it steps: libfaketime stands between.
+
+use super::{Agent, await_verdict, changes_nothing, nobody_noticed};
+use crate::harness::under;
+use anyhow::{Result, ensure};
+use warden_protocol::vocab::ServiceState;
+use warden_scenarios::company::unit;
+use warden_scenarios::timeline::now_micros;
+use warden_scenarios::{Companion, Company, Mix, PutBack, Stand};
+
+const CREW: [Companion; 3] = [
+    // All of these would be over after two hours.
+    Companion { name: "warming", keys: "warmup = \"1h\"", ..PLAIN },
+    Companion { name: "parked", begins_with: Some(500), tables: "[service.restart]\nlimit = 1\ntrial_every = \"1h\"", ..PLAIN },
+    Companion { name: "maintained", ..PLAIN },
+];
+
+const PLAIN: Companion = Companion { name: "", begins_with: None, unit: "", words: "", keys: "", beat: "", tables: "" };
+
+const FOLDER: &str = "/run/warden-scenario-clock";
+
+#[test]
+fn lab_clock_steps() -> Result<()> {
+    let stand = Stand::whole()?;
+    let name = stand.nodes()[0].clone();
+    let node = stand.node(&name)?;
+    let mut from = 0;
+    let seen = under(Mix::steady(), |stand, _| {
+        let company = Company::gather(stand, &name, &CREW)?;
+        await_verdict(stand, &name, &unit("maintained"), ServiceState::Serving, |_| true)?;
+        company.shell(&format!("agentctl maintenance on {} --for 90m", unit("maintained")))?;
+        for (member, state) in
+            [("warming", ServiceState::Warming), ("parked", ServiceState::Parked), ("maintained", ServiceState::Maintenance)]
+        {
+            await_verdict(stand, &name, &unit(member), state, |_| true)?;
+        }
+        // Unpacked, not installed: it goes with its folder.
+        let drop_in = "/run/systemd/system/warden-agent.service.d/90-scenario-clock.conf";
+        let _as_it_was = PutBack::by(&node, format!("rm -rf {drop_in} {FOLDER}; systemctl daemon-reload; systemctl restart warden-agent"));
+        company.shell(&format!("mkdir -p {FOLDER} && dpkg-deb -x /opt/warden-lab-packages/libfaketime_*.deb {FOLDER}"))?;
+        let library = company.shell(&format!("ls {FOLDER}/usr/lib/*/faketime/libfaketime.so.1"))?;
+        let clock = format!("{FOLDER}/clock");
+        company.write(&clock, "+0\n")?;
+        let settings = format!(
+            "LD_PRELOAD={library} FAKETIME_TIMESTAMP_FILE={clock} FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_DISABLE_SHM=1"
+        );
+        company.write(drop_in, &format!("[Service]\nEnvironment={settings}\n"))?;
+        from = now_micros();
+        let restarted = |what: &str| {
+            let command = "systemctl daemon-reload && systemctl restart warden-agent";
+            changes_nothing(stand, &name, what, Agent::Replaced, || company.shell(command).map(drop))
+        };
+        restarted("a clock of its own")?;
+        let maps = company.shell("cat /proc/$(systemctl show --value --property=MainPID warden-agent)/maps")?;
+        ensure!(maps.contains(&library), "the agent's clock cannot be stepped");
+
+        let steps = |what: &str, to: i64| {
+            changes_nothing(stand, &name, what, Agent::Same, || {
+                company.write(&clock, &format!("{to:+}\n"))?;
+                let shown = company.shell(&format!("echo $(( $(env {settings} date +%s) - $(date +%s) ))"))?.parse::<i64>()?;
+                ensure!((to - 2..=to + 2).contains(&shown), "the clock was stepped by {shown} s");
+                Ok(())
+            })
+        };
+        steps("a step of the clock by two hours", 7_200)?;
+        restarted("a restart of the agent after the step")?;
+        steps("a step of the clock back by four hours", -7_200)?;
+        restarted("a restart of the agent after the step back")?;
+        steps("the right time again", 0)?;
+        Ok(now_micros())
+    })?;
+    nobody_noticed(&seen, from, seen.value, &[])
+}
