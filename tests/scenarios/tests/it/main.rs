@@ -7,6 +7,9 @@
 
 mod configuration;
 mod continuity;
+mod detectors;
+mod detectors_bingo;
+mod detectors_toys;
 mod dying;
 mod harness;
 mod healthy;
