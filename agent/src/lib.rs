@@ -4,9 +4,9 @@
 //! `warden_logic::service`; this crate is the thin edge around it: facts in, effects out.
 //!
 //! In reading order: [`run`], the program from arguments to exit code; [`supervisor`], the one task that owns all
-//! machines; what feeds it: [`systemd`], [`journal`], [`logfile`], [`probe`]; what it tells: [`report`] (the coordinators),
+//! machines; what feeds it: [`systemd`], [`journal`], [`logfile`], [`status_text`], [`probe`]; what it tells: [`report`] (the coordinators),
 //! [`control`] (people on this node), [`metrics`] (Prometheus), [`incident`] (what is kept of incidents), [`hook`] (what is run when
-//! something needs a person). [`config`] reads what is configured, [`polkit`] makes rights
+//! something needs a person), [`statefile`] (what outlives the agent). [`config`] reads what is configured, [`polkit`] makes rights
 //! of it, [`args`] reads the command line, [`child`] runs programs of others. [`ctl`] is the other program of
 //! this crate, `agentctl`; it shares the protocol with the agent, and the check of a configuration.
 //!
@@ -22,11 +22,14 @@ pub mod hook;
 pub mod incident;
 pub mod journal;
 pub mod logfile;
+mod message_id;
 pub mod metrics;
 pub mod polkit;
 pub mod printable;
 pub mod probe;
 pub mod report;
 pub mod run;
+pub mod statefile;
+pub mod status_text;
 pub mod supervisor;
 pub mod systemd;

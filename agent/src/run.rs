@@ -1,24 +1,28 @@
 //! The program from its arguments to its exit code: puts the parts together, and takes them apart again.
 
+mod edges;
+mod generation;
 mod reload;
+mod shown;
 
 use crate::args::{Args, Command};
-use crate::config::{self, Config, Report, Source};
+use crate::config::{self, Config, Report};
 use crate::control;
-use crate::feed::Feed;
-use crate::journal::{Rule, Tail};
+use crate::hook;
+use crate::incident;
+use crate::message_id;
 use crate::metrics::Metrics;
 use crate::polkit;
-use crate::probe::Asker;
-use crate::report::{Reporter, Snapshot};
+use crate::statefile;
 use crate::supervisor::clock::Clock;
 use crate::supervisor::order::Order;
-use crate::supervisor::ports::Edges;
-use crate::supervisor::status::{self, Extras};
-use crate::supervisor::{FEED_BOUND, HEARD_BOUND, Inlets, Service, Setup, Supervisor};
-use crate::systemd::{self, Units};
+use crate::supervisor::{Ended, ORDERS_BOUND};
+use crate::systemd;
 use anyhow::Context;
-use reload::Reload;
+use edges::Keep;
+use generation::{Generation, Life};
+use reload::Prepared;
+use shown::Current;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -38,8 +42,6 @@ use warden_logic::moment::Moment;
 pub const USAGE: u8 = 64;
 /// The socket unit's `FileDescriptorName=`.
 const HINT_SOCKET: &str = "journal-hint";
-/// People's orders come one at a time.
-const ORDERS_BOUND: usize = 4;
 
 /// Runs the agent, or checks its configuration.
 #[must_use]
@@ -134,104 +136,101 @@ async fn run(config: Config, directories: Directories, hint: Option<OwnedFd>) ->
         // Not a reason to stay away: the bus comes back, and the units are read then.
         Err(error) => tracing::warn!("whether systemd has the units cannot be told yet: {}", Chain(&error)),
     }
-    let config = Arc::new(config);
     let clock = Clock::start(Moment::from_micros(monotonic_micros()));
     let began = clock.now();
     let boot_id = boot_id().context("/proc/sys/kernel/random/boot_id cannot be read")?;
     let signals = Signals::install().context("signals cannot be had")?;
-    let socket = config.socket.display();
-    let listener = bind_unix(&config.socket)
+    let (path, shown) = (config.socket.clone(), config.socket.display().to_string());
+    let listener = bind_unix(&path)
         .await
-        .with_context(|| format!("no control socket at {socket} (does another agent run, and is its directory there and ours?)"))?;
+        .with_context(|| format!("no control socket at {shown} (does another agent run, and is its directory there and ours?)"))?;
 
-    let (feed, facts) = mpsc::channel(FEED_BOUND);
-    let (heard, hears) = mpsc::channel(HEARD_BOUND * config.coordinators.len().max(1));
-    let (orders, ordered) = mpsc::channel(ORDERS_BOUND);
-    let units = Arc::new(Units::start(config.services.iter().map(|service| service.unit.clone()).collect(), feed.clone()));
-    let tail = Arc::new(follow_journal(&config, hint, &feed));
-    let probes = config
-        .services
-        .iter()
-        .map(|service| Asker::new(&service.probes[0], &service.unit).map_err(anyhow::Error::msg))
-        .collect::<Result<_, _>>()?;
     let metrics = Metrics::new();
-    let mut reload = Reload::new(Arc::clone(&config), directories);
-    let setup = Setup {
-        node: config.node.clone(),
-        services: config
-            .services
-            .iter()
-            .map(|service| Service {
-                unit: service.unit.clone(),
-                probe: service.probes[0].name.clone(),
-                patterns: service.patterns.iter().map(|pattern| pattern.name.clone()).collect(),
-                policy: service.policy.clone(),
-            })
-            .collect(),
-        coordinators: config.coordinators.clone(),
-        trace: config.state_directory.join("trace.jsonl"),
-        clock,
-        metrics: metrics.clone(),
-        watchdog: notify::watchdog_beat(),
-        reload: Box::new(move || reload.run()),
-    };
-    let inlets = Inlets { feed: (feed, facts), heard: hears, orders: ordered };
-    let (supervisor, board) = Supervisor::new(Edges { units: Arc::clone(&units), probes }, inlets, setup);
+    let state = config.state_directory.join(statefile::NAME);
+    let found = statefile::load(&state, &Keep::stamp(&boot_id));
+    for fault in &found.faults {
+        tracing::warn!(MESSAGE_ID = message_id::STATE_LOST, WARDEN_EVENT = "state_lost", "{fault}");
+    }
+    let told = metrics.clone();
+    let writer = statefile::Writer::start(state, move |well| told.state_written(well)).context("no thread for the state file")?;
+    let (incidents, keeper) = incident::Desk::start(incidents(&config, &boot_id)).context("no thread for incidents")?;
+    let ended = metrics.clone();
+    let (hooks, runner) = hook::Desk::start(config.node.clone(), config.hooks.clone(), move |hook, result| ended.hook(hook, result));
+    let keep = Arc::new(Keep { writer, boot_id });
+    let life = Life { clock, metrics, hint, incidents, hooks, keep, directories };
 
-    // Owned here: whatever they are doing ends with this set, when the control loop has ended.
+    let (orders, mut ordered) = mpsc::channel(ORDERS_BOUND);
+    let (node, services) = (config.node.clone(), config.services.len());
+    // The metrics' port is taken later, where it may be missing without keeping the agent away.
+    let later = config.metrics;
+    let mut prepared = Prepared::new(config, later).map_err(anyhow::Error::msg)?;
+    let mut generation = Generation::start(&life, prepared, found.services, ordered)?;
+    let current = Current::new(Arc::clone(&generation.shown));
+    // Owned here: whatever they are doing ends with this set, at the end.
     let mut around = JoinSet::new();
     around.spawn(obey(signals, orders.clone()));
-    let snapshot = Snapshot::new(&config, boot_id, began);
-    for (link, url) in config.coordinators.iter().enumerate() {
-        let reporter = Reporter::new(link, url, snapshot.clone(), board.clone(), heard.clone(), clock).map_err(anyhow::Error::msg)?;
-        around.spawn(reporter.run());
-    }
-    drop(heard);
-    let shown = {
-        let (config, tail) = (Arc::clone(&config), Arc::clone(&tail));
-        move || {
-            let readings = units.readings().into_iter().map(|reading| reading.map(|reading| (reading.seen, reading.memory)));
-            let health = tail.health();
-            let extras = Extras { units: readings.collect(), log_source: health.source, log_error: health.error };
-            status::document(&config, began, clock.now(), &board.borrow(), &extras)
-        }
-    };
-    let desk = control::Desk {
-        status: Arc::new(shown),
-        metrics: Arc::new(move || metrics.text()),
-        incidents: None,
-        orders,
-        operators: {
-            let config = Arc::clone(&config);
-            Arc::new(move || config.operators.clone())
-        },
-    };
-    around.spawn(control::serve(listener, desk));
+    around.spawn(control::serve(listener, desk(&life, began, current.clone(), orders)));
+    tracing::info!("warden-agent {} watches {services} services on {node}", env!("CARGO_PKG_VERSION"));
 
-    tracing::info!("warden-agent {} watches {} services on {}", env!("CARGO_PKG_VERSION"), config.services.len(), config.node);
-    supervisor.run().await;
+    loop {
+        match generation.supervisor.run().await {
+            Ended::Stopped => break,
+            Ended::Reload { next, said, reply } => {
+                let rest = generation.end(&life).await;
+                life.keep.put(&rest.saved);
+                (prepared, ordered) = (next, rest.orders);
+                generation = Generation::start(&life, prepared, rest.saved.into_iter().collect(), ordered)?;
+                current.set(Arc::clone(&generation.shown));
+                for line in said.lines() {
+                    tracing::info!(MESSAGE_ID = message_id::RELOADED, WARDEN_EVENT = "reloaded", "{line}");
+                }
+                if let Some(reply) = reply {
+                    // Whoever asked may have gone.
+                    drop(reply.send(Ok(said)));
+                }
+            }
+        }
+    }
 
     notify::stopping("ending; the services keep running");
+    let rest = generation.end(&life).await;
+    life.keep.put(&rest.saved);
     around.shutdown().await;
-    drop(std::fs::remove_file(&config.socket));
-    if !tail.stop().await {
-        tracing::warn!("the journal's reader did not end in time; a few lines may be read again");
+    drop(std::fs::remove_file(&path));
+    runner.stop().await;
+    if !keeper.stop().await {
+        tracing::warn!("the disk is too slow: some evidence of incidents may be missing");
+    }
+    if !life.keep.writer.stop().await {
+        tracing::warn!("the disk is too slow: the state may not have been kept");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn follow_journal(config: &Config, hint: Option<OwnedFd>, feed: &Feed) -> Tail {
-    let rules = config.services.iter().enumerate().flat_map(|(service, of)| {
-        let journal = of.patterns.iter().enumerate().filter(|(_, pattern)| pattern.source == Source::Journal);
-        journal.map(move |(index, pattern)| Rule {
-            service,
-            unit: of.unit.clone(),
-            name: pattern.name.clone(),
-            matcher: pattern.matcher.clone(),
-            pattern: index,
-        })
-    });
-    Tail::start(rules.collect(), config.state_directory.clone(), hint, feed.clone())
+fn incidents(config: &Config, boot_id: &str) -> incident::Place {
+    incident::Place {
+        directory: config.state_directory.join("incidents"),
+        node: config.node.clone(),
+        boot_id: boot_id.to_owned(),
+        bounds: incident::Bounds { keep: config.incidents.keep, max_bytes: config.incidents.max_bytes },
+        journalctl: vec!["journalctl".to_owned()],
+    }
+}
+
+/// What lies behind the control socket, whichever configuration is in force.
+fn desk(life: &Life, began: Moment, current: Current, orders: mpsc::Sender<Order>) -> control::Desk {
+    let (clock, metrics) = (life.clock, life.metrics.clone());
+    let [of_status, of_metrics, of_operators] = [current.clone(), current.clone(), current];
+    control::Desk {
+        status: Arc::new(move || of_status.get().status(began, clock)),
+        metrics: Arc::new(move || {
+            of_metrics.get().count(&metrics);
+            metrics.text()
+        }),
+        incidents: Some(life.incidents.clone()),
+        orders,
+        operators: Arc::new(move || of_operators.get().config.operators.clone()),
+    }
 }
 
 /// Signals as orders, until the control loop is gone.

@@ -2,6 +2,7 @@
 
 use super::who::{Register, Who};
 use super::{Desk, LONGEST_BODY, ordered, refused};
+use crate::message_id;
 use crate::printable::escaped;
 use crate::supervisor::order::{Order, Refusal};
 use axum::body::Bytes;
@@ -144,6 +145,7 @@ fn finish(who: &Who, unit: &str, what: &str, reason: &str, said: Result<Result<S
         Err(error) => format!("refused: {}", escaped(&error.message, REASON)),
     };
     tracing::info!(
+        MESSAGE_ID = message_id::OPERATOR,
         WARDEN_EVENT = "operator",
         WARDEN_UNIT = unit,
         WARDEN_OPERATOR = who.short().as_str(),

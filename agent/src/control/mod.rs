@@ -3,7 +3,7 @@
 //! | route | answer |
 //! | --- | --- |
 //! | `GET /v1/status` | [`AgentStatus`] as JSON: everything the agent knows |
-//! | `GET /metrics` | OpenMetrics text |
+//! | `GET /metrics` | Prometheus' text |
 //! | `GET /v1/incidents`, `GET /v1/incidents/{id}` | what is kept of incidents, as JSON |
 //! | `GET /v1/trace` | the last inputs, one JSON document a line |
 //! | `POST /v1/services/{unit}/{verb}` | `restart`, `drain`, `undrain`, `maintenance`, `resume`; the body is an [`Ask`](warden_protocol::v1::control::Ask) |
@@ -20,6 +20,7 @@ mod act;
 mod who;
 
 use crate::incident;
+use crate::metrics::CONTENT_TYPE;
 use crate::supervisor::order::{Order, Refusal};
 use axum::extract::{Path, State};
 use axum::http::{Method, StatusCode, Uri, header};
@@ -29,7 +30,7 @@ use axum::{Extension, Json, Router};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UnixListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot};
 use warden_edge::serve::{self, Limits};
 use warden_protocol::v1::control::AgentStatus;
@@ -50,7 +51,7 @@ pub type Words = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct Desk {
     /// Everything the agent knows.
     pub status: Status,
-    /// OpenMetrics text.
+    /// Prometheus' text.
     pub metrics: Words,
     /// What is kept of incidents; `None`: nothing is.
     pub incidents: Option<incident::Desk>,
@@ -65,10 +66,18 @@ pub async fn serve(listener: UnixListener, desk: Desk) {
     serve::unix(listener, router(desk), Limits { body: LONGEST_BODY, ..Limits::default() }).await;
 }
 
+/// Answers `GET /metrics` on `listener` for ever, and nothing else: anybody may ask there.
+pub async fn serve_metrics(listener: TcpListener, metrics: Words) {
+    let text = get(|State(metrics): State<Words>| async move { prometheus(metrics()) });
+    let router = Router::new().route("/metrics", text).with_state(metrics);
+    // A collector or two, and a person.
+    serve::tcp(listener, router, Limits { connections: 16, body: 0, ..Limits::default() }).await;
+}
+
 fn router(desk: Desk) -> Router {
     Router::new()
         .route("/v1/status", get(|State(desk): State<Desk>| async move { Json((desk.status)()) }))
-        .route("/metrics", get(|State(desk): State<Desk>| async move { open_metrics((desk.metrics)()) }))
+        .route("/metrics", get(|State(desk): State<Desk>| async move { prometheus((desk.metrics)()) }))
         .route("/v1/incidents", get(list))
         .route("/v1/incidents/{id}", get(show))
         .route("/v1/trace", get(trace))
@@ -80,8 +89,8 @@ fn router(desk: Desk) -> Router {
         .with_state(desk)
 }
 
-fn open_metrics(text: String) -> Response {
-    ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
+fn prometheus(text: String) -> Response {
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response()
 }
 
 async fn list(State(desk): State<Desk>) -> Response {

@@ -3,6 +3,7 @@
 use super::ledger::Ledger;
 use super::{Hook, HookEvent, HookRun};
 use crate::child::{self, Ended, Keep, Program};
+use crate::message_id;
 use crate::printable::{SHOWN_CHARS, escaped};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -52,6 +53,9 @@ pub struct Happened {
     pub at: String,
 }
 
+/// Hears of every telling: the hook's name, and how it ended.
+type Told = Arc<dyn Fn(&str, &str) + Send + Sync>;
+
 enum Order {
     Event { event: HookEvent, unit: String, incident: Option<String>, text: String },
     Hooks(Vec<Hook>),
@@ -70,12 +74,12 @@ pub struct Runner {
 }
 
 impl Desk {
-    /// Begins to run hooks.
+    /// Begins to run hooks. `ended` hears of every telling: the hook's name, and `done`, `failed` or `too_many`.
     #[must_use]
-    pub fn start(node: String, hooks: Vec<Hook>) -> (Self, Runner) {
+    pub fn start(node: String, hooks: Vec<Hook>, ended: impl Fn(&str, &str) + Send + Sync + 'static) -> (Self, Runner) {
         let (orders, ordered) = mpsc::channel(QUEUE);
         let stop = Arc::new(Notify::new());
-        let task = tokio::spawn(run(node, hooks, ordered, Arc::clone(&stop)));
+        let task = tokio::spawn(run(node, hooks, ordered, Arc::clone(&stop), Arc::new(ended)));
         (Self { orders }, Runner { task, stop })
     }
 
@@ -85,7 +89,8 @@ impl Desk {
         if self.orders.try_send(order).is_err() {
             tracing::warn!(
                 WARDEN_UNIT = unit,
-                WARDEN_EVENT = "hook_lost",
+                MESSAGE_ID = message_id::HOOK_FAILED,
+                WARDEN_EVENT = "hook_failed",
                 "{unit}: too many events at once: hooks are not told of {}",
                 event.label()
             );
@@ -119,7 +124,7 @@ struct Telling {
     happened: Happened,
 }
 
-async fn run(node: String, mut hooks: Vec<Hook>, mut orders: mpsc::Receiver<Order>, stop: Arc<Notify>) {
+async fn run(node: String, mut hooks: Vec<Hook>, mut orders: mpsc::Receiver<Order>, stop: Arc<Notify>, told: Told) {
     let mut ledger = Ledger::default();
     let mut running: JoinSet<()> = JoinSet::new();
     let mut waiting: VecDeque<Telling> = VecDeque::new();
@@ -127,7 +132,7 @@ async fn run(node: String, mut hooks: Vec<Hook>, mut orders: mpsc::Receiver<Orde
         while running.len() < AT_ONCE
             && let Some(telling) = waiting.pop_front()
         {
-            running.spawn(tell(telling));
+            running.spawn(tell(telling, Arc::clone(&told)));
         }
         tokio::select! {
             order = orders.recv() => match order {
@@ -135,10 +140,12 @@ async fn run(node: String, mut hooks: Vec<Hook>, mut orders: mpsc::Receiver<Orde
                     let decision = ledger.decide(&hooks, event, incident.as_deref(), Moment::from_micros(monotonic_micros()));
                     for hook in decision.too_many {
                         unheard(&hooks[hook], event.label(), &unit, "it was told often enough within the last hour");
+                        told(&hooks[hook].name, "too_many");
                     }
                     for hook in decision.tell {
                         if waiting.len() == WAITING {
                             unheard(&hooks[hook], event.label(), &unit, "too many hooks are waiting for others to end");
+                            told(&hooks[hook].name, "too_many");
                             continue;
                         }
                         let happened = happened(&node, event, &unit, incident.as_deref(), &text);
@@ -157,7 +164,7 @@ async fn run(node: String, mut hooks: Vec<Hook>, mut orders: mpsc::Receiver<Orde
     }
     // What waits is begun, as far as there is time.
     for telling in waiting {
-        running.spawn(tell(telling));
+        running.spawn(tell(telling, Arc::clone(&told)));
     }
     while running.join_next().await.is_some() {}
 }
@@ -175,12 +182,18 @@ pub(super) fn happened(node: &str, event: HookEvent, unit: &str, incident: Optio
     }
 }
 
-async fn tell(telling: Telling) {
+async fn tell(telling: Telling, told: Told) {
     let Telling { hook, happened } = telling;
     let (name, unit, event) = (&hook.name, &happened.unit, &happened.event);
     match try_to_tell(&hook, &happened).await {
-        Ok(()) => tracing::info!(WARDEN_UNIT = unit, WARDEN_EVENT = "hook_told", "{unit}: hook {name} was told of {event}"),
-        Err(why) => unheard(&hook, event, unit, &why),
+        Ok(()) => {
+            tracing::info!(WARDEN_UNIT = unit, WARDEN_EVENT = "hook_told", "{unit}: hook {name} was told of {event}");
+            told(name, "done");
+        }
+        Err(why) => {
+            unheard(&hook, event, unit, &why);
+            told(name, "failed");
+        }
     }
 }
 
@@ -196,7 +209,12 @@ pub(super) async fn try_to_tell(hook: &Hook, happened: &Happened) -> Result<(), 
 /// The one line about a hook that does not know.
 fn unheard(hook: &Hook, event: &str, unit: &str, why: &str) {
     let name = &hook.name;
-    tracing::warn!(WARDEN_UNIT = unit, WARDEN_EVENT = "hook_failed", "{unit}: hook {name} was not told of {event}: {why}");
+    tracing::warn!(
+        MESSAGE_ID = message_id::HOOK_FAILED,
+        WARDEN_UNIT = unit,
+        WARDEN_EVENT = "hook_failed",
+        "{unit}: hook {name} was not told of {event}: {why}"
+    );
 }
 
 async fn exec(command: &[String], deadline: Duration, happened: &Happened, json: &[u8]) -> Result<(), String> {

@@ -61,7 +61,7 @@ async fn a_program_gets_its_variables_and_json() {
     let script = format!(
         "(echo $WARDEN_EVENT $WARDEN_UNIT $WARDEN_INCIDENT $WARDEN_NODE; echo \"$WARDEN_REASON\"; cat) > {at}.new; mv {at}.new {at}"
     );
-    let (desk, runner) = Desk::start("bingo-1".to_owned(), vec![shell(&script, LONG)]);
+    let (desk, runner) = Desk::start("bingo-1".to_owned(), vec![shell(&script, LONG)], |_, _| {});
     desk.event(HookEvent::Incident, UNIT, Some("7H2KM"), "journal: We all\u{1b}[31m gonna\0 die");
     let text = written(&told).await;
     let mut lines = text.lines();
@@ -81,7 +81,7 @@ async fn a_program_gets_its_variables_and_json() {
 async fn an_event_is_told_once_an_incident() {
     let directory = tempfile::tempdir().unwrap();
     let told = told(&directory);
-    let (desk, runner) = Desk::start("n".to_owned(), vec![shell(&format!("echo $WARDEN_INCIDENT >> {}", told.display()), LONG)]);
+    let (desk, runner) = Desk::start("n".to_owned(), vec![shell(&format!("echo $WARDEN_INCIDENT >> {}", told.display()), LONG)], |_, _| {});
     for incident in ["AAAAA", "AAAAA", "BBBBB", "AAAAA"] {
         desk.event(HookEvent::Parked, UNIT, Some(incident), "gave up");
     }
@@ -100,8 +100,11 @@ async fn a_program_that_hangs_is_ended_with_its_children_also_at_the_end() {
         let directory = tempfile::tempdir().unwrap();
         let told = told(&directory);
         let at = told.display();
-        let (desk, runner) =
-            Desk::start("n".to_owned(), vec![shell(&format!("sleep 600 & echo $! > {at}.new; mv {at}.new {at}; wait"), of_hook)]);
+        let (desk, runner) = Desk::start(
+            "n".to_owned(),
+            vec![shell(&format!("sleep 600 & echo $! > {at}.new; mv {at}.new {at}; wait"), of_hook)],
+            |_, _| {},
+        );
         desk.event(HookEvent::Held, UNIT, None, "db-1 is down");
         let pid = written(&told).await;
         let begun = Instant::now();
@@ -133,7 +136,8 @@ async fn server(statuses: &[u16]) -> (SocketAddr, Arc<Mutex<Vec<Happened>>>) {
 async fn an_address_that_fails_is_tried_again_and_then_given_up() {
     for (statuses, tries) in [(&[200][..], 1), (&[404], 1), (&[503, 204], 2), (&[500], 3)] {
         let (address, sent) = server(statuses).await;
-        let (desk, runner) = Desk::start("bingo-1".to_owned(), vec![Hook { timeout: Duration::from_secs(3_600), ..web(address) }]);
+        let (desk, runner) =
+            Desk::start("bingo-1".to_owned(), vec![Hook { timeout: Duration::from_secs(3_600), ..web(address) }], |_, _| {});
         desk.event(HookEvent::RestartFailed, UNIT, Some("7H2KM"), "the restart job ended as timeout");
         // The pauses pass quickly; the deadline of a try is too long for that to end it.
         tokio::time::pause();

@@ -17,6 +17,7 @@ mod shelf;
 mod tests;
 mod timeline;
 
+use crate::message_id;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -232,7 +233,11 @@ impl Desk {
         self.shared.queued.fetch_sub(bytes, Ordering::Relaxed);
         self.shared.lost.fetch_add(1, Ordering::Relaxed);
         if !self.shared.overflow_said.swap(true, Ordering::Relaxed) {
-            tracing::warn!(WARDEN_EVENT = "evidence_lost", "incidents are written too slowly: what happens meanwhile is not kept");
+            tracing::warn!(
+                MESSAGE_ID = message_id::EVIDENCE_LOST,
+                WARDEN_EVENT = "evidence_lost",
+                "incidents are written too slowly: what happens meanwhile is not kept"
+            );
         }
     }
 }

@@ -4,6 +4,7 @@
 use super::folder::{self, LARGEST_FILE};
 use super::timeline::{self, Origin};
 use super::{Bounds, Place, Shared};
+use crate::message_id;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -256,7 +257,7 @@ impl Shelf {
     fn failed(&mut self, what: &str, why: &str) {
         let text = format!("{what}: {why}");
         if self.error.is_none() {
-            tracing::warn!(WARDEN_EVENT = "evidence_lost", "evidence of incidents is lost: {text}");
+            tracing::warn!(MESSAGE_ID = message_id::EVIDENCE_LOST, WARDEN_EVENT = "evidence_lost", "evidence of incidents is lost: {text}");
         }
         self.error = Some(text);
     }

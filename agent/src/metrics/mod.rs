@@ -2,7 +2,6 @@
 //!
 //! One struct of typed handles, passed in; no global registry. Label values come from closed sets (states, reasons) and from
 //! the configuration (units, probes), so the number of series is bounded.
-#![allow(dead_code, reason = "some are filled by what comes with the next parts of the control loop")]
 
 mod register;
 #[cfg(test)]

@@ -70,8 +70,14 @@ fn service(unit: &str, backend: &str, address: &str, now: Moment, on_board: &OnB
         evidence: view.evidence,
         incident: view.incident.clone(),
         wants: Wants { traffic: view.traffic, restart: view.restart },
-        last_probe: on_board.probes.last.as_ref().map(|(_, probed)| LastProbe { usec: probed.usec, verdict: probed.verdict }),
-        planned: None,
-        permit: None,
+        last_probe: last_probe(on_board),
+        planned: view.planned_action.map(ToOwned::to_owned),
+        permit: view.permit.map(|permit| permit.0),
     }
+}
+
+/// Of several probes the one that was answered last.
+fn last_probe(on_board: &OnBoard) -> Option<LastProbe> {
+    let last = on_board.probes.iter().filter_map(|said| said.last.as_ref()).max_by_key(|(at, _)| *at);
+    last.map(|(_, probed)| LastProbe { usec: probed.usec, verdict: probed.verdict })
 }

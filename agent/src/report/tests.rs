@@ -72,7 +72,8 @@ impl Stage {
         let now = Moment::from_micros(5_000_000);
         let services = config.services.iter().map(|service| OnBoard {
             view: Machine::new(service.policy.clone(), now).view(now),
-            probes: Probes::default(),
+            probes: vec![Probes::default()],
+            depends: Vec::new(),
             log_hits: 0,
             traffic: None,
         });

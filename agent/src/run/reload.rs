@@ -1,88 +1,115 @@
-//! SIGHUP: the configuration is read again, and said to be wrong, the same, or different.
+//! SIGHUP and `agentctl reload`: the configuration is read again, and used whole or not at all.
 //!
-//! What is different is not applied to a running agent yet, so nothing is ever half applied; it says which parts differ
-//! and how to use them. Starting the agent again does not touch the services, and their traffic stays as it is meanwhile.
+//! Everything that could fail is done beside the running agent: reading the files, asking systemd for the units, making the probes
+//! ready, taking the metrics' port. What is ready then takes the place of the old in one step, and every machine goes on where it was.
 
+use super::edges::Askers;
+use super::missing;
 use crate::config::{self, Config};
+use crate::hook;
+use crate::message_id;
 use crate::supervisor::order::Refusal;
+use crate::supervisor::ports::Reloaded;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use tokio::net::TcpListener;
+use warden_edge::chain::Chain;
 use warden_edge::clock::realtime_micros;
 use warden_edge::config::Directories;
+use warden_edge::serve::bind_tcp;
 use warden_protocol::v1::error::ErrorCode;
 
+/// A configuration with all that is needed to run by it.
+pub(super) struct Prepared {
+    pub(super) config: Arc<Config>,
+    pub(super) askers: Askers,
+    /// The metrics' port, where it is another than before.
+    pub(super) metrics: Option<TcpListener>,
+}
+
+impl Prepared {
+    /// Makes everything ready. `held`: a port that is ours already, or is taken later.
+    ///
+    /// # Errors
+    /// What cannot be had, in words.
+    pub(super) fn new(config: Config, held: Option<SocketAddr>) -> Result<Self, String> {
+        let askers = Askers::new(&config)?;
+        let metrics = config.metrics.filter(|address| held != Some(*address));
+        let metrics = metrics.map(|address| bind_tcp(address).map_err(|error| format!("metrics cannot be served on {address}: {error}")));
+        Ok(Self { config: Arc::new(config), askers, metrics: metrics.transpose()? })
+    }
+}
+
+/// Reads the configuration again.
 pub(super) struct Reload {
+    /// The one in force.
     config: Arc<Config>,
     directories: Directories,
-    /// When the configuration in force was read, for people.
+    hooks: hook::Desk,
+    /// When that was read, for people.
     of: String,
 }
 
 impl Reload {
-    pub(super) fn new(config: Arc<Config>, directories: Directories) -> Self {
+    pub(super) fn new(config: Arc<Config>, directories: Directories, hooks: hook::Desk) -> Self {
         let micros = i64::try_from(realtime_micros()).unwrap_or(i64::MAX);
         let now = jiff::Timestamp::from_microsecond(micros).unwrap_or_default().to_zoned_datetime(jiff::tz::TimeZone::system());
-        Self { config, directories, of: now.strftime("%Y-%m-%d %H:%M:%S").to_string() }
+        Self { config, directories, hooks, of: now.strftime("%Y-%m-%d %H:%M:%S").to_string() }
     }
 
-    pub(super) fn run(&mut self) -> Result<String, Refusal> {
-        match config::load(&self.directories) {
-            Err(faults) => {
-                for fault in &faults.0 {
-                    tracing::error!("{fault}");
-                }
-                let why = format!("nothing was changed: the agent goes on with the configuration of {}", self.of);
-                tracing::error!("{why}");
-                Err(Refusal::new(ErrorCode::Refused, format!("{faults}\n{why}")))
-            }
-            Ok(new) => match differences(&self.config, &new).as_slice() {
-                [] => {
-                    let said = "the configuration was read again and says the same";
-                    tracing::info!("{said}");
-                    Ok(said.to_owned())
-                }
-                parts => {
-                    let why = format!(
-                        "the configuration is right, but {} changed, and the agent goes on with that of {}; to use the new one, which \
-                         does not touch the services: systemctl restart warden-agent",
-                        parts.join(", "),
-                        self.of
-                    );
-                    tracing::warn!("{why}");
-                    Err(Refusal::new(ErrorCode::Refused, why))
-                }
-            },
+    /// What came of it; the agent is as it was.
+    pub(super) async fn run(&self) -> Result<Reloaded<Prepared>, Refusal> {
+        let new = config::load(&self.directories).map_err(|faults| self.refuse(&faults.to_string()))?;
+        let fixed = fixed(&self.config, &new);
+        if !fixed.is_empty() {
+            return Err(self.refuse(&format!(
+                "{} cannot change while the agent runs; to use all of it, which does not touch the services: systemctl restart warden-agent",
+                fixed.join(", ")
+            )));
         }
+        let differences = config::difference(&self.config, &new);
+        // The files may say the same in another way; then what is shown of them is what is new.
+        if differences.is_empty() && self.config.files == new.files {
+            let said = "the configuration was read again and says the same";
+            tracing::info!(MESSAGE_ID = message_id::RELOADED, WARDEN_EVENT = "reloaded", "{said}");
+            return Ok(Reloaded::Same(said.to_owned()));
+        }
+        match missing(&new).await {
+            Ok((unfit, absent)) => {
+                if !absent.0.is_empty() {
+                    return Err(self.refuse(&absent.to_string()));
+                }
+                unfit.0.iter().for_each(|fault| tracing::warn!("{fault}"));
+            }
+            // Not a reason to refuse: the bus comes back, and the units are read then.
+            Err(error) => tracing::warn!("whether systemd has the units cannot be told yet: {}", Chain(&error)),
+        }
+        new.needs.unmet(true).iter().for_each(|fault| tracing::warn!("{fault}"));
+        let hooks = new.hooks.clone();
+        let next = Prepared::new(new, self.config.metrics).map_err(|why| self.refuse(&why))?;
+        // The last that may be refused, so that nothing is half done.
+        self.hooks.hooks(hooks).map_err(|why| self.refuse(&why))?;
+        let said = if differences.is_empty() { "other files, which mean the same".to_owned() } else { differences.join("\n") };
+        Ok(Reloaded::New { next, said: format!("the new configuration is in force:\n{said}") })
+    }
+
+    fn refuse(&self, why: &str) -> Refusal {
+        let end = format!("nothing was changed: the agent goes on with the configuration of {}", self.of);
+        for line in why.lines().chain([end.as_str()]) {
+            tracing::error!(MESSAGE_ID = message_id::RELOAD_REFUSED, WARDEN_EVENT = "reload_refused", "{line}");
+        }
+        Refusal::new(ErrorCode::Refused, format!("{why}\n{end}"))
     }
 }
 
-/// The parts that differ, by the names that they have in the files.
-fn differences(old: &Config, new: &Config) -> Vec<String> {
-    let mut parts = Vec::new();
-    let mut differs = |differs: bool, what: String| {
-        if differs {
-            parts.push(what);
-        }
-    };
-    differs(old.node != new.node, "`name` in [node]".to_owned());
-    differs(old.socket != new.socket, "`socket`".to_owned());
-    differs(old.state_directory != new.state_directory, "`state_directory`".to_owned());
-    differs(old.coordinators != new.coordinators, "`urls` in [coordinator]".to_owned());
-    for service in &new.services {
-        let unit = &service.unit;
-        match old.services.iter().find(|old| old.unit == *unit) {
-            None => differs(true, format!("{unit} (new)")),
-            Some(old) => {
-                differs((&old.backend, &old.address) != (&service.backend, &service.address), format!("{unit}'s backend or address"));
-                differs(old.policy != service.policy, format!("{unit}'s times and thresholds"));
-                differs(old.probes != service.probes, format!("{unit}'s probe"));
-                differs(old.patterns != service.patterns, format!("{unit}'s patterns"));
-            }
-        }
-    }
-    for service in &old.services {
-        differs(!new.services.iter().any(|new| new.unit == service.unit), format!("{} (gone)", service.unit));
-    }
-    parts
+/// What everything else stands on, by the names that it has in the files.
+fn fixed(old: &Config, new: &Config) -> Vec<&'static str> {
+    let parts = [
+        (old.node != new.node, "`name` in [node]"),
+        (old.socket != new.socket, "`socket`"),
+        (old.state_directory != new.state_directory, "`state_directory`"),
+    ];
+    parts.into_iter().filter(|(differs, _)| *differs).map(|(_, name)| name).collect()
 }
 
 #[cfg(test)]
@@ -90,39 +117,35 @@ mod tests {
     use super::*;
 
     const OLD: &str = r#"
+        socket = "/run/warden/agent.sock"
+        state_directory = "/var/lib/warden-agent"
         [node]
         name = "bingo-1"
-        [coordinator]
-        urls = ["http://lb-1:7443"]
-        [[service]]
-        unit = "bingo.service"
-        backend = "bingo"
-        warmup = "30s"
-        [service.probe.ping]
-        http = "http://127.0.0.1:28940/ping"
     "#;
 
-    fn parsed(text: &str) -> Config {
-        config::parse("test.toml", text).unwrap()
+    #[test]
+    fn what_everything_stands_on_cannot_be_reloaded() {
+        let parsed = |text: &str| config::parse("test.toml", text).unwrap();
+        let old = parsed(OLD);
+        assert!(fixed(&old, &old).is_empty());
+        for (from, to, part) in [
+            ("bingo-1", "bingo-2", "`name` in [node]"),
+            ("agent.sock", "other.sock", "`socket`"),
+            ("/var/lib/warden-agent", "/var/lib/other", "`state_directory`"),
+        ] {
+            assert_eq!(fixed(&old, &parsed(&OLD.replace(from, to))), [part]);
+        }
     }
 
-    #[test]
-    fn every_part_that_differs_is_named() {
-        let old = parsed(OLD);
-        assert_eq!(differences(&old, &old), Vec::<String>::new());
-        let cases = [
-            ("bingo-1", "bingo-2", "`name` in [node]"),
-            ("lb-1", "lb-2", "`urls` in [coordinator]"),
-            ("30s", "10s", "bingo.service's times and thresholds"),
-            ("/ping", "/pong", "bingo.service's probe"),
-            ("backend = \"bingo\"", "backend = \"bongo\"", "bingo.service's backend or address"),
-        ];
-        for (from, to, part) in cases {
-            assert_eq!(differences(&old, &parsed(&OLD.replace(from, to))), [part]);
-        }
-        assert_eq!(
-            differences(&old, &parsed(&OLD.replace("bingo.service", "other.service"))),
-            ["other.service (new)", "bingo.service (gone)"]
-        );
+    #[tokio::test]
+    async fn the_port_of_the_metrics_is_taken_before_anything_changes() {
+        let taken = bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = taken.local_addr().unwrap();
+        let config = || config::parse("test.toml", &format!("{OLD}\n[metrics]\nlisten = \"{address}\"\n")).unwrap();
+        let refused = Prepared::new(config(), None).err().unwrap();
+        assert!(refused.contains(&format!("metrics cannot be served on {address}")), "{refused}");
+        assert!(Prepared::new(config(), Some(address)).unwrap().metrics.is_none(), "ours already");
+        drop(taken);
+        assert!(Prepared::new(config(), None).unwrap().metrics.is_some());
     }
 }

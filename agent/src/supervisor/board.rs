@@ -30,8 +30,10 @@ pub struct Board {
 pub struct OnBoard {
     /// As its machine sees it.
     pub view: View,
-    /// What its probe said.
-    pub probes: Probes,
+    /// What its probes said, in the policy's order.
+    pub probes: Vec<Probes>,
+    /// What was said by what it depends on, in the policy's order.
+    pub depends: Vec<Probes>,
     /// Log lines that matched.
     pub log_hits: u64,
     /// What the balancer does with it: the word of the first coordinator that knows it.
@@ -84,5 +86,6 @@ impl Probes {
 /// Whether a coordinator must hear at once that `before` became `after`. A sentence alone can wait for the heartbeat.
 pub(super) fn differs(before: &View, after: &View) -> bool {
     let told = |view: &View| (view.state, view.reason.label, view.evidence, view.traffic, view.restart, view.instance);
-    told(before) != told(after) || before.incident != after.incident
+    let planned = |view: &View| (view.planned_action, view.permit);
+    told(before) != told(after) || planned(before) != planned(after) || before.incident != after.incident
 }

@@ -4,10 +4,11 @@
 //! says the same in a word. Times in `…_USEC` are microseconds: of the monotonic clock (`WARDEN_SINCE_USEC`) or a
 //! length (`WARDEN_LATENCY_USEC`, from the first evidence: for a log line, from journald's receipt of it).
 
+use crate::message_id;
 use tracing::{error, info, warn};
 use warden_logic::moment::{Moment, Span};
 use warden_logic::reason::Reason;
-use warden_logic::service::input::Invocation;
+use warden_logic::service::input::{Invocation, Operator};
 use warden_protocol::vocab::{Evidence, ServiceState};
 
 /// The node and the unit that a record is about, and what is open.
@@ -28,31 +29,6 @@ pub(super) struct Change<'a> {
     pub(super) evidence: Option<Evidence>,
     pub(super) at: Moment,
 }
-
-/// Ids made once by `systemd-id128 new`; never changed, never used again for something else.
-const fn id_of(to: ServiceState) -> &'static str {
-    match to {
-        ServiceState::Unknown => "1d9f167bf2d94ec99590debb5aecb17c",
-        ServiceState::Stopped => "943ec6a76f664a81b63ff6f3e65d0c1f",
-        ServiceState::Starting => "98facb3539064f4f8ddb9e16238628ca",
-        ServiceState::Warming => "2e9d35460b67481fbf670c41dcdb1a88",
-        ServiceState::Proving => "209103b186954b02b3b67882f4d4ea2f",
-        ServiceState::Serving => "d884c0ab8aa04b69b0566a408bacfa5d",
-        ServiceState::Suspect => "a1df28e28e5d42c09b6666391e19519a",
-        ServiceState::Sick => "b6c1cf5983f84b47ad9776e44b35cbf8",
-        ServiceState::Restarting => "f45619f29966434a83062f2e8464d99b",
-        ServiceState::Waiting => "157d2a6cae9a4b37a6d90d1835ea1610",
-        ServiceState::Parked => "2211190c8e06448582509520e435e186",
-        ServiceState::Held => "698854912b9b4925b9d3ae49d0a24ccb",
-        ServiceState::Leaving => "a058d58a13b24a169a104bf2e8a6d188",
-        ServiceState::Maintenance => "ce219b0544e0426388f48571d1eeaf66",
-    }
-}
-
-const OUT_CONFIRMED: &str = "7a5951a6ec5a40afb0389624575d6590";
-const RESTART_ANSWERED: &str = "4179079225f14806a12fddac8ddbfb4d";
-const RESTART_ENDED: &str = "1e92e37a6fba45f3bffeba5c5592804d";
-const DISMISSED: &str = "67ae56e72a1a4fdcb350a01ab40d7229";
 
 /// Writes a record at the level that its weight asks for; the macro's level must be known when it is compiled.
 macro_rules! record {
@@ -81,7 +57,7 @@ pub(super) fn changed(about: About<'_>, change: &Change<'_>) {
     let Change { from, to, because, .. } = change;
     record!(
         weight,
-        MESSAGE_ID = id_of(*to),
+        MESSAGE_ID = message_id::of(*to),
         WARDEN_EVENT = "state_changed",
         WARDEN_NODE = node,
         WARDEN_UNIT = unit,
@@ -102,7 +78,7 @@ pub(super) fn out_confirmed(about: About<'_>, balancer: &str, latency: Span) {
     let About { node, unit, .. } = about;
     record!(
         Weight::Planned,
-        MESSAGE_ID = OUT_CONFIRMED,
+        MESSAGE_ID = message_id::OUT_CONFIRMED,
         WARDEN_EVENT = "out_confirmed",
         WARDEN_NODE = node,
         WARDEN_UNIT = unit,
@@ -121,7 +97,7 @@ pub(super) fn restart_answered(about: About<'_>, latency: Span) {
     let About { node, unit, .. } = about;
     record!(
         Weight::Planned,
-        MESSAGE_ID = RESTART_ANSWERED,
+        MESSAGE_ID = message_id::RESTART_ANSWERED,
         WARDEN_EVENT = "restart_answered",
         WARDEN_NODE = node,
         WARDEN_UNIT = unit,
@@ -140,7 +116,7 @@ pub(super) fn restart_ended(about: About<'_>, result: &str, why: &str, latency: 
     let why = if why.is_empty() { String::new() } else { format!(": {why}") };
     record!(
         weight,
-        MESSAGE_ID = RESTART_ENDED,
+        MESSAGE_ID = message_id::RESTART_ENDED,
         WARDEN_EVENT = "restart_ended",
         WARDEN_NODE = node,
         WARDEN_UNIT = unit,
@@ -157,7 +133,7 @@ pub(super) fn dismissed(about: About<'_>, because: &Reason) {
     let About { node, unit, .. } = about;
     record!(
         Weight::Incident,
-        MESSAGE_ID = DISMISSED,
+        MESSAGE_ID = message_id::DISMISSED,
         WARDEN_EVENT = "dismissed",
         WARDEN_NODE = node,
         WARDEN_UNIT = unit,
@@ -167,6 +143,74 @@ pub(super) fn dismissed(about: About<'_>, because: &Reason) {
         "{unit}: {}",
         because.text
     );
+}
+
+/// In shadow mode: here it would have been restarted.
+pub(super) fn would_restart(about: About<'_>, cause: &Reason) {
+    let About { node, unit, .. } = about;
+    record!(
+        Weight::Planned,
+        MESSAGE_ID = message_id::WOULD_RESTART,
+        WARDEN_EVENT = "would_restart",
+        WARDEN_NODE = node,
+        WARDEN_UNIT = unit,
+        WARDEN_INVOCATION = invocation(about),
+        WARDEN_INCIDENT = about.incident.unwrap_or_default(),
+        WARDEN_REASON = cause.label.as_str(),
+        "{unit}: in shadow mode nothing is restarted; it would have been: {}",
+        cause.text
+    );
+}
+
+/// A stop takes too long and is helped along.
+pub(super) fn killing(about: About<'_>) {
+    let About { node, unit, .. } = about;
+    record!(
+        Weight::Incident,
+        MESSAGE_ID = message_id::KILLING,
+        WARDEN_EVENT = "killing",
+        WARDEN_NODE = node,
+        WARDEN_UNIT = unit,
+        WARDEN_INVOCATION = invocation(about),
+        WARDEN_INCIDENT = about.incident.unwrap_or_default(),
+        "{unit}: the stop takes longer than `kill_after`: its processes are ended by SIGKILL"
+    );
+}
+
+/// That did not work.
+pub(super) fn unkilled(about: About<'_>, why: &str) {
+    let About { node, unit, .. } = about;
+    record!(
+        Weight::GaveUp,
+        MESSAGE_ID = message_id::UNKILLED,
+        WARDEN_EVENT = "unkilled",
+        WARDEN_NODE = node,
+        WARDEN_UNIT = unit,
+        WARDEN_INVOCATION = invocation(about),
+        WARDEN_INCIDENT = about.incident.unwrap_or_default(),
+        "{unit}: its processes could not be ended by SIGKILL: {why}"
+    );
+}
+
+/// Something came that makes no sense: a fault of ours, or of a neighbour.
+pub(super) fn anomaly(about: About<'_>, what: &str) {
+    let About { node, unit, .. } = about;
+    record!(
+        Weight::Incident,
+        MESSAGE_ID = message_id::ANOMALY,
+        WARDEN_EVENT = "anomaly",
+        WARDEN_NODE = node,
+        WARDEN_UNIT = unit,
+        WARDEN_INVOCATION = invocation(about),
+        WARDEN_INCIDENT = about.incident.unwrap_or_default(),
+        "{unit}: this should not happen: {what}"
+    );
+}
+
+/// What a person asked for, for an incident's timeline: `anna asked for drain (new kernel)`.
+pub(super) fn wished(operator: &Operator, word: &str) -> String {
+    let why = if operator.reason.is_empty() { String::new() } else { format!(" ({})", operator.reason) };
+    format!("{} asked for {word}{why}", operator.by)
 }
 
 fn invocation(about: About<'_>) -> String {
@@ -181,20 +225,6 @@ fn precise(span: Span) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_are_distinct_and_well_formed() {
-        let ids: Vec<_> = ServiceState::ALL
-            .iter()
-            .map(|state| id_of(*state))
-            .chain([OUT_CONFIRMED, RESTART_ANSWERED, RESTART_ENDED, DISMISSED])
-            .collect();
-        let distinct: std::collections::HashSet<_> = ids.iter().collect();
-        assert_eq!(distinct.len(), ids.len());
-        for id in ids {
-            assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
-        }
-    }
 
     #[test]
     fn latencies_keep_their_tenths() {

@@ -1,26 +1,29 @@
 //! The document behind `agentctl status`, made from the board when somebody asks.
 
 use super::board::{Board, OnBoard, Probes};
-use crate::config::{Config, Service};
+use crate::config::{Config, Service, Source};
+use crate::probe::Probe;
+use crate::systemd::Reading;
+use crate::{journal, logfile};
 use warden_logic::moment::Moment;
 use warden_logic::reason::Reason;
-use warden_logic::service::input::UnitSeen;
+use warden_logic::service::{self as logic, View};
 use warden_protocol::v1;
 use warden_protocol::v1::control::{
-    AgentStatus, CoordinatorLink, LastRestart, LogStatus, MemoryStatus, Mode, Next, ProbeAnswer, ProbeStatus, Process, Restarts,
-    ServiceStatus, Tally, Warmup,
+    AgentStatus, CoordinatorLink, DependencyStatus, Gate, GateStatus, LastRestart, LogStatus, Mark, MarkKind, MemoryStatus, Mode, Next,
+    ProbeAnswer, ProbeStatus, Process, RecycleStatus, Restarts, ServiceStatus, Tally, Warmup,
 };
 use warden_protocol::v1::report::Wants;
 
 /// What the board does not know: only for people to look at.
 #[derive(Clone, Debug, Default)]
 pub struct Extras {
-    /// The last reading of each unit, with its memory.
-    pub units: Vec<Option<(UnitSeen, Option<u64>)>>,
+    /// The last reading of each unit.
+    pub readings: Vec<Option<Reading>>,
     /// How the journal is followed.
-    pub log_source: String,
-    /// Why it cannot be, at the moment.
-    pub log_error: Option<String>,
+    pub journal: journal::Health,
+    /// How log files are followed.
+    pub files: logfile::Health,
 }
 
 /// The status as of `now`.
@@ -32,8 +35,7 @@ pub fn document(config: &Config, began: Moment, now: Moment, board: &Board, extr
         last_answer_ms_ago: link.last_answer.map(|at| now.since(at).as_millis()),
         error: link.error.clone(),
     });
-    let units = extras.units.iter().map(Option::as_ref).chain(std::iter::repeat(None));
-    let services = config.services.iter().zip(&board.services).zip(units);
+    let services = config.services.iter().zip(&board.services).enumerate();
     AgentStatus {
         v: v1::VERSION,
         node: config.node.clone(),
@@ -41,7 +43,7 @@ pub fn document(config: &Config, began: Moment, now: Moment, board: &Board, extr
         uptime_ms: now.since(began).as_millis(),
         config_files: config.files.iter().map(|file| file.display().to_string()).collect(),
         coordinators: links.collect(),
-        services: services.map(|((service, on_board), unit)| one(service, now, on_board, unit, extras)).collect(),
+        services: services.map(|(index, (service, on_board))| one(index, service, now, on_board, extras)).collect(),
     }
 }
 
@@ -51,44 +53,49 @@ pub fn reason(reason: &Reason) -> v1::Reason {
     v1::Reason { label: reason.label.as_str().to_owned(), text: reason.text.clone() }
 }
 
-fn one(service: &Service, now: Moment, on_board: &OnBoard, unit: Option<&(UnitSeen, Option<u64>)>, extras: &Extras) -> ServiceStatus {
+fn one(index: usize, service: &Service, now: Moment, on_board: &OnBoard, extras: &Extras) -> ServiceStatus {
     let view = &on_board.view;
-    let unit_state = unit.map_or_else(|| "not seen yet".to_owned(), |(seen, _)| format!("{} ({})", seen.active.as_str(), seen.sub));
-    let process = view.instance.zip(unit).filter(|(_, (seen, _))| seen.main_pid > 0).map(|((invocation, started), (seen, _))| Process {
+    let reading = extras.readings.get(index).and_then(Option::as_ref);
+    let seen = reading.map(|reading| &reading.seen);
+    let process = view.instance.zip(seen).filter(|(_, seen)| seen.main_pid > 0).map(|((invocation, started), seen)| Process {
         pid: seen.main_pid,
         invocation: invocation.to_string(),
         age_ms: now.since(started).as_millis(),
     });
+    let memory = view.memory.or_else(|| reading.and_then(|reading| reading.memory));
+    let probes = service.probes.iter().zip(&on_board.probes).zip(&view.probes);
+    let depends = service.depends.iter().zip(&on_board.depends).zip(&view.depends);
     ServiceStatus {
         unit: service.unit.clone(),
         backend: service.backend.clone(),
-        mode: Mode::Supervise,
+        mode: if view.mode == logic::policy::Mode::Shadow { Mode::Shadow } else { Mode::Supervise },
         state: view.state,
         since_ms: now.since(view.since).as_millis(),
         reason: reason(&view.reason),
         evidence: view.evidence,
         incident: view.incident.clone(),
         wants: Wants { traffic: view.traffic, restart: view.restart },
-        unit_state,
+        unit_state: seen.map_or_else(|| "not seen yet".to_owned(), |seen| format!("{} ({})", seen.active.as_str(), seen.sub)),
         process,
         warmup: view.warmup.map(|warmup| Warmup { length_ms: warmup.length.as_millis(), left_ms: warmup.until.since(now).as_millis() }),
         next: view.next.map(|next| Next { in_ms: next.at.since(now).as_millis(), what: next.what.to_owned() }),
-        probes: vec![probe(service, now, &on_board.probes)],
-        depends: Vec::new(),
-        memory: unit.and_then(|(_, memory)| *memory).map(|bytes| MemoryStatus { bytes, recycle_above: None }),
-        recycle: None,
-        mark: None,
-        penalty: 0,
-        gates: Vec::new(),
-        log: (!service.patterns.is_empty()).then(|| LogStatus {
-            source: extras.log_source.clone(),
-            hits: on_board.log_hits,
-            dismissed: view.dismissed,
-            error: extras.log_error.clone(),
-        }),
+        probes: probes.map(|((probe, said), counts)| asked(probe, now, said, tally(*counts))).collect(),
+        depends: depends
+            .map(|((probe, said), known)| DependencyStatus {
+                probe: asked(probe, now, said, Tally::default()),
+                up: known.up,
+                text: known.text.clone(),
+            })
+            .collect(),
+        memory: memory.map(|bytes| MemoryStatus { bytes, recycle_above: service.policy.recycle.above }),
+        recycle: recycle(view, now),
+        mark: view.mark.as_ref().map(|mark| marked(mark, now)),
+        penalty: view.penalty,
+        gates: view.gates.iter().map(|gate| gated(gate, now)).collect(),
+        log: log(index, service, on_board, extras),
         restarts: Restarts {
             total: view.restarts,
-            planned: 0,
+            planned: view.planned,
             in_window: view.restarts_in_window,
             limit: service.policy.restart.limit,
             last: view.last_restart.as_ref().map(|last| LastRestart {
@@ -102,20 +109,90 @@ fn one(service: &Service, now: Moment, on_board: &OnBoard, unit: Option<&(UnitSe
     }
 }
 
-fn probe(service: &Service, now: Moment, probes: &Probes) -> ProbeStatus {
+fn asked(probe: &Probe, now: Moment, said: &Probes, tally: Tally) -> ProbeStatus {
     ProbeStatus {
-        name: service.probes[0].name.clone(),
-        target: service.probes[0].ask.target(),
-        good: probes.good,
-        bad: probes.bad,
-        busy: probes.busy,
-        last: probes.last.as_ref().map(|(at, probed)| ProbeAnswer {
+        name: probe.name.clone(),
+        target: probe.ask.target(),
+        good: said.good,
+        bad: said.bad,
+        busy: said.busy,
+        last: said.last.as_ref().map(|(at, probed)| ProbeAnswer {
             verdict: probed.verdict,
             text: probed.text.clone(),
             usec: probed.usec,
             ago_ms: now.since(*at).as_millis(),
         }),
-        recent_usec: probes.recent_usec.iter().copied().collect(),
-        tally: Tally::default(),
+        recent_usec: said.recent_usec.iter().copied().collect(),
+        tally,
     }
+}
+
+const fn tally(counts: logic::Tally) -> Tally {
+    let logic::Tally { good_in_row, bad, needed_good, failures, of } = counts;
+    Tally { good_in_row, needed_good, bad, failures, of }
+}
+
+fn recycle(view: &View, now: Moment) -> Option<RecycleStatus> {
+    let recycle = view.recycle.as_ref()?;
+    Some(RecycleStatus {
+        in_ms: recycle.at.map(|at| at.since(now).as_millis()),
+        at_age_ms: recycle.at.zip(view.instance).map(|(at, (_, started))| at.since(started).as_millis()),
+        waits_for: recycle.waits_for.clone(),
+    })
+}
+
+fn marked(mark: &logic::Mark, now: Moment) -> Mark {
+    Mark {
+        kind: match mark.kind {
+            logic::MarkKind::Drain => MarkKind::Drain,
+            logic::MarkKind::Maintenance => MarkKind::Maintenance,
+        },
+        by: mark.by.clone(),
+        reason: mark.reason.clone(),
+        since_ms: now.since(mark.since).as_millis(),
+        ends_in_ms: mark.until.map(|until| until.since(now).as_millis()),
+    }
+}
+
+fn gated(gate: &logic::Gate, now: Moment) -> Gate {
+    Gate {
+        name: gate.name.to_owned(),
+        status: match gate.status {
+            logic::GateStatus::Open => GateStatus::Open,
+            logic::GateStatus::Shut => GateStatus::Shut,
+            logic::GateStatus::Later => GateStatus::Later,
+        },
+        text: gate.text.clone(),
+        opens_in_ms: gate.until.map(|until| until.since(now).as_millis()),
+        opens_by: gate.opens_by.clone(),
+    }
+}
+
+/// How its patterns are looked for, each kind in its own way; what stands in the way of the first that something stands in the way of.
+fn log(index: usize, service: &Service, on_board: &OnBoard, extras: &Extras) -> Option<LogStatus> {
+    if service.patterns.is_empty() {
+        return None;
+    }
+    let has = |wanted: fn(&Source) -> bool| service.patterns.iter().any(|pattern| wanted(&pattern.source));
+    let journal = has(|source| matches!(source, Source::Journal));
+    let files = has(|source| matches!(source, Source::File(_)));
+    let mut ways = Vec::new();
+    if journal {
+        ways.push(extras.journal.source.clone());
+    }
+    if files {
+        ways.push(format!("files, {}", extras.files.source));
+    }
+    if has(|source| matches!(source, Source::Status)) {
+        ways.push("the unit's status".to_owned());
+    }
+    let troubles = extras.files.troubles.iter().filter(|((of, _), _)| *of == index);
+    let mut troubles = troubles.map(|((_, path), why)| format!("{}: {why}", path.display()));
+    let mut of_files = || extras.files.error.clone().or_else(|| troubles.next());
+    Some(LogStatus {
+        source: ways.join("; "),
+        hits: on_board.log_hits,
+        dismissed: on_board.view.dismissed,
+        error: extras.journal.error.clone().filter(|_| journal).or_else(|| if files { of_files() } else { None }),
+    })
 }

@@ -1,9 +1,18 @@
 //! The control loop against edges that the test plays itself, on a clock that only moves when everybody waits.
 
+mod going_on;
+mod several;
+
 use super::board::{Board, Reader};
+use super::order::Refusal;
+use super::ports::Reloaded;
 use super::*;
+use crate::feed::Feed;
+use crate::incident;
+use crate::metrics::Metrics;
 use crate::probe::Answer;
-use crate::systemd::Restarted;
+use crate::systemd::{How, Restarted};
+use clock::Clock;
 use std::sync::Mutex;
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
@@ -11,9 +20,12 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use warden_logic::moment::{Moment, Span};
 use warden_logic::service::Machine;
-use warden_logic::service::input::{ActiveState, Invocation, JobResult, LogHit, Means, RestartSetting, UnitSeen};
+use warden_logic::service::input::{
+    ActiveState, Invocation, JobResult, LogHit, Means, PermitId, Question, RestartSetting, TrafficSeen, UnitSeen,
+};
 use warden_logic::service::policy::{Mode, PatternPolicy, Policy, ProbePolicy, RecyclePolicy, RestartPolicy, Stop, StopPolicy};
-use warden_protocol::vocab::{Holder, RestartWish, ServiceState, Traffic, Verdict};
+use warden_protocol::v1::report::{Permit, TrafficStatus};
+use warden_protocol::vocab::{Confirmed, Holder, RestartWish, Traffic, Verdict};
 
 const UNIT: &str = "bingo.service";
 const BEGIN: Moment = Moment::from_micros(3_600_000_000);
@@ -22,33 +34,63 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 struct Asked {
     service: usize,
+    question: Question,
     answer: oneshot::Sender<Answer>,
 }
 
 struct Restarts {
     unit: String,
-    reset_failed: bool,
+    how: How,
     answered: oneshot::Sender<Moment>,
     ended: oneshot::Sender<Restarted>,
+}
+
+/// What a reload comes to, and what is kept, as the test has it.
+#[derive(Default)]
+struct Books {
+    reload: Option<Result<Reloaded<&'static str>, Refusal>>,
+    memory: Option<(Invocation, u64)>,
+    kept: Vec<Vec<(String, Saved)>>,
+    killed: Vec<String>,
 }
 
 /// Hands every call to the test.
 struct Played {
     asked: Sender<Asked>,
     restarts: Sender<Restarts>,
+    books: Arc<Mutex<Books>>,
 }
 
 impl Ports for Played {
-    async fn ask(&self, service: usize) -> Answer {
+    type Next = &'static str;
+
+    async fn ask(&self, service: usize, question: Question) -> Answer {
         let (answer, come) = oneshot::channel();
-        self.asked.send(Asked { service, answer }).await.unwrap();
+        self.asked.send(Asked { service, question, answer }).await.unwrap();
         come.await.unwrap()
     }
 
-    async fn restart(&self, unit: &str, reset_failed: bool, answered: oneshot::Sender<Moment>) -> Restarted {
+    async fn restart(&self, unit: &str, how: How, answered: oneshot::Sender<Moment>) -> Restarted {
         let (ended, end) = oneshot::channel();
-        self.restarts.send(Restarts { unit: unit.to_owned(), reset_failed, answered, ended }).await.unwrap();
+        self.restarts.send(Restarts { unit: unit.to_owned(), how, answered, ended }).await.unwrap();
         end.await.unwrap()
+    }
+
+    async fn kill(&self, unit: &str) -> Result<(), String> {
+        self.books.lock().unwrap().killed.push(unit.to_owned());
+        Ok(())
+    }
+
+    fn memory(&self, _service: usize) -> Option<(Invocation, u64)> {
+        self.books.lock().unwrap().memory
+    }
+
+    fn keep(&self, saved: Vec<(String, Saved)>) {
+        self.books.lock().unwrap().kept.push(saved);
+    }
+
+    async fn reload(&self) -> Result<Reloaded<&'static str>, Refusal> {
+        self.books.lock().unwrap().reload.take().expect("a reload that the test wants")
     }
 }
 
@@ -61,8 +103,9 @@ struct Stage {
     restarts: Receiver<Restarts>,
     clock: Clock,
     trace: tempfile::TempDir,
-    reloads: Arc<Mutex<u32>>,
-    task: JoinHandle<()>,
+    books: Arc<Mutex<Books>>,
+    /// How it ended, and what it left.
+    task: JoinHandle<(Ended<&'static str>, Rest)>,
 }
 
 fn policy() -> Policy {
@@ -119,8 +162,18 @@ fn said(verdict: Verdict) -> Answer {
     Answer { verdict, fatal: false, text: text.to_owned(), usec: 900 }
 }
 
+/// A second service beside the first, with two probes and something that it depends on.
+fn second() -> Policy {
+    let probe = policy().probes[0];
+    Policy { probes: vec![probe; 2], patterns: Vec::new(), depends: vec![probe], warmup: Span::ZERO, coordinated: false, ..policy() }
+}
+
 impl Stage {
     fn new() -> Self {
+        Self::of(vec![Machine::new(policy(), BEGIN)], None)
+    }
+
+    fn of(machines: Vec<Machine>, incidents: Option<incident::Desk>) -> Self {
         let clock = Clock::start(BEGIN);
         let (feed, facts) = mpsc::channel(FEED_BOUND);
         let (heard, hears) = mpsc::channel(HEARD_BOUND);
@@ -128,30 +181,37 @@ impl Stage {
         let (asking, asked) = mpsc::channel(4);
         let (restarting, restarts) = mpsc::channel(4);
         let trace = tempfile::tempdir().unwrap();
-        let reloads = Arc::new(Mutex::new(0));
-        let counted = Arc::clone(&reloads);
+        let books = Arc::new(Mutex::new(Books::default()));
+        let names = |of: &[ProbePolicy]| (0..of.len()).map(|index| format!("p{index}")).collect();
+        let services = machines.into_iter().zip([UNIT, "other.service"]).map(|(machine, unit)| Service {
+            unit: unit.to_owned(),
+            probes: names(&machine.policy().probes),
+            depends: names(&machine.policy().depends),
+            patterns: vec!["doom".to_owned()],
+            machine,
+        });
+        let services: Vec<_> = services.collect();
+        let (current, _) = watch::channel(vec![None; services.len()]);
         let setup = Setup {
             node: "bingo-1".to_owned(),
-            services: vec![Service {
-                unit: UNIT.to_owned(),
-                probe: "ping".to_owned(),
-                patterns: vec!["doom".to_owned()],
-                policy: policy(),
-            }],
+            services,
             coordinators: vec!["http://lb-1:7443".to_owned()],
             trace: trace.path().join("trace.jsonl"),
             clock,
             metrics: Metrics::new(),
             watchdog: None,
-            reload: Box::new(move || {
-                *counted.lock().unwrap() += 1;
-                Ok(String::new())
-            }),
+            incidents,
+            hooks: None,
+            current,
         };
         let inlets = Inlets { feed: (feed.clone(), facts), heard: hears, orders: ordered };
-        let (supervisor, board) = Supervisor::new(Played { asked: asking, restarts: restarting }, inlets, setup);
-        let task = tokio::spawn(supervisor.run());
-        Self { feed, heard, orders, board, asked, restarts, clock, trace, reloads, task }
+        let played = Played { asked: asking, restarts: restarting, books: Arc::clone(&books) };
+        let (mut supervisor, board) = Supervisor::new(played, inlets, setup);
+        let task = tokio::spawn(async move {
+            let ended = supervisor.run().await;
+            (ended, supervisor.rest())
+        });
+        Self { feed, heard, orders, board, asked, restarts, clock, trace, books, task }
     }
 
     /// Serving, in rotation.
@@ -225,7 +285,7 @@ async fn a_fatal_line_goes_out_is_confirmed_and_restarts_once_it_is_out() {
     stage.answer(Verdict::Bad).await;
     stage.directive(Confirmed::Out, Holder::Warden).await;
     let restart = stage.restart().await;
-    assert_eq!((restart.unit.as_str(), restart.reset_failed), (UNIT, false));
+    assert_eq!((restart.unit.as_str(), restart.how), (UNIT, How::default()));
     restart.answered.send(stage.clock.now()).unwrap();
     stage.state(ServiceState::Restarting).await;
     stage.tell(Input::Unit(reading(ActiveState::Active, 2, stage.clock.now()))).await;
@@ -237,7 +297,7 @@ async fn a_fatal_line_goes_out_is_confirmed_and_restarts_once_it_is_out() {
     stage.answer(Verdict::Good).await;
     let board = stage.state(ServiceState::Serving).await;
     assert_eq!(board.services[0].view.reason.text, "proven: 2 good probes after a warm-up of 30 s");
-    assert_eq!(board.services[0].probes.good, 4);
+    assert_eq!(board.services[0].probes[0].good, 4);
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,45 +325,26 @@ async fn without_a_coordinator_fatal_evidence_acts_at_once() {
     assert!(stage.clock.now().since(begin) < Span::from_millis(100), "nobody was waited for");
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_happened_can_be_replayed() {
-    let mut stage = Stage::serving().await;
-    stage.doom().await;
-    stage.answer(Verdict::Good).await;
-    stage.state(ServiceState::Sick).await;
-    stage.orders.send(Order::Dump { reply: None }).await.unwrap();
-    let view = stage.board.borrow().services[0].view.clone();
-    stage.orders.send(Order::Reload { reply: None }).await.unwrap();
-    stage.orders.send(Order::Stop).await.unwrap();
-    timeout(PATIENCE, stage.task).await.unwrap().unwrap();
-    assert_eq!(*stage.reloads.lock().unwrap(), 1);
-    let text = std::fs::read_to_string(stage.trace.path().join("trace.jsonl")).unwrap();
-    let mut machine = Machine::new(policy(), BEGIN);
-    let mut last = BEGIN;
-    for line in text.lines() {
-        let mut told: serde_json::Value = serde_json::from_str(line).unwrap();
-        let input: Input = serde_json::from_value(told["input"].take()).unwrap();
-        last = serde_json::from_value(told["now"].take()).unwrap();
-        machine.handle(last, told["roll"].as_u64().unwrap(), input);
-    }
-    let replayed = machine.view(last);
-    assert_eq!((replayed.state, replayed.reason, replayed.incident), (view.state, view.reason, view.incident));
-}
-
 #[test]
 fn a_server_is_out_when_every_balancer_says_so() {
-    let word = |confirmed, by| TrafficStatus {
-        wanted: Traffic::Out,
-        confirmed,
-        by,
-        balancer: String::new(),
-        server_status: String::new(),
-        weight: None,
-        sessions: None,
+    let word = |confirmed, by, sessions, permit: Option<u64>| Directive {
+        unit: UNIT.to_owned(),
+        traffic: TrafficStatus {
+            wanted: Traffic::Out,
+            confirmed,
+            by,
+            balancer: String::new(),
+            server_status: String::new(),
+            weight: None,
+            sessions,
+        },
+        permit: permit.map(|id| Permit { id, action: "recycle_age".to_owned(), start_by_ms: 1, expires_in_ms: 1 }),
     };
-    let (out, kept) = (word(Confirmed::Out, Holder::Warden), word(Confirmed::In, Holder::Floor));
-    let seen = |words: &[TrafficStatus]| together(words.iter()).map(|seen| (seen.confirmed, seen.by));
+    let out = word(Confirmed::Out, Holder::Warden, Some(2), Some(7));
+    let kept = word(Confirmed::In, Holder::Floor, None, None);
+    let seen = |words: &[&Directive]| hear::together(words.iter().copied());
+    let told = |confirmed, by, sessions, permit: Option<u64>| Some(TrafficSeen { confirmed, by, sessions, permit: permit.map(PermitId) });
     assert_eq!(seen(&[]), None);
-    assert_eq!(seen(&[out.clone(), out.clone()]), Some((Confirmed::Out, Holder::Warden)));
-    assert_eq!(seen(&[out, kept]), Some((Confirmed::In, Holder::Floor)));
+    assert_eq!(seen(&[&out, &out]), told(Confirmed::Out, Holder::Warden, Some(4), Some(7)));
+    assert_eq!(seen(&[&out, &kept]), told(Confirmed::In, Holder::Floor, None, None));
 }

@@ -1,14 +1,20 @@
-//! What the loop remembers of one service beside its machine: for records and metrics, never for a decision.
+//! What the loop remembers of one service beside its machine: for records, metrics and evidence, never for a decision.
 
-use super::Service;
 use super::board::Link;
+use super::setup::Service;
+use crate::message_id;
+use std::collections::HashMap;
 use tokio::task::JoinHandle;
 use warden_logic::moment::{Moment, Span};
-use warden_logic::service::input::{Invocation, JobResult};
+use warden_logic::service::input::{Invocation, JobResult, Question};
 use warden_logic::service::{Machine, View};
 use warden_protocol::vocab::{ServiceState, Traffic};
 
 pub(super) struct Watched {
+    pub(super) unit: String,
+    pub(super) probes: Vec<String>,
+    pub(super) depends: Vec<String>,
+    pub(super) patterns: Vec<String>,
     pub(super) machine: Machine,
     /// systemd's word on the unit, or that there is none, has come once.
     pub(super) read: bool,
@@ -16,29 +22,49 @@ pub(super) struct Watched {
     pub(super) incident: Option<String>,
     /// The instance that runs, or ran last.
     pub(super) invocation: Option<Invocation>,
+    /// The instance that runs.
+    pub(super) current: Option<Invocation>,
+    /// Its main process, while there is one.
+    pub(super) main_pid: Option<u32>,
+    /// The last bad answer, and whose it was.
+    pub(super) last_bad: Option<(Invocation, String)>,
     /// When the incident's first evidence arose.
     evidence_at: Moment,
     /// It wants out, and nobody has confirmed that yet.
     awaits_out: bool,
-    probing: Option<JoinHandle<()>>,
+    /// Until when its waiting for what it depends on was counted.
+    held_since: Option<Moment>,
+    asking: HashMap<Question, JoinHandle<()>>,
 }
 
 impl Watched {
-    pub(super) fn new(service: &Service, now: Moment) -> Self {
+    pub(super) fn new(service: Service, now: Moment) -> Self {
+        let Service { unit, probes, depends, patterns, machine } = service;
+        let view = machine.view(now);
+        let invocation = view.instance.map(|(invocation, _)| invocation);
         Self {
-            machine: Machine::new(service.policy.clone(), now),
+            unit,
+            probes,
+            depends,
+            patterns,
             read: false,
-            incident: None,
-            invocation: None,
-            evidence_at: now,
+            invocation,
+            current: invocation,
+            main_pid: None,
+            last_bad: None,
+            evidence_at: view.since,
+            // Whether one that goes on is out was confirmed before, or is not worth a line.
             awaits_out: false,
-            probing: None,
+            held_since: (view.state == ServiceState::Held).then_some(now),
+            incident: view.incident,
+            asking: HashMap::new(),
+            machine,
         }
     }
 
-    /// A new probe; the one before is not waited for any more.
-    pub(super) fn probing(&mut self, task: JoinHandle<()>) {
-        if let Some(before) = self.probing.replace(task) {
+    /// A new probe; the one before of this question is not waited for any more.
+    pub(super) fn asking(&mut self, question: Question, task: JoinHandle<()>) {
+        if let Some(before) = self.asking.insert(question, task) {
             before.abort();
         }
     }
@@ -72,8 +98,27 @@ impl Watched {
         self.awaits_out = false;
     }
 
+    pub(super) const fn evidence_at(&self) -> Moment {
+        self.evidence_at
+    }
+
     pub(super) const fn since_evidence(&self, now: Moment) -> Span {
         now.since(self.evidence_at)
+    }
+
+    /// How long it has been held since this was asked last; `held`: it is from now on.
+    pub(super) fn held_for(&mut self, held: bool, now: Moment) -> Option<Span> {
+        let since = std::mem::replace(&mut self.held_since, held.then_some(now));
+        since.map(|since| now.since(since))
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        // Nobody is left to tell.
+        for task in self.asking.values() {
+            task.abort();
+        }
     }
 }
 
@@ -83,13 +128,21 @@ pub(super) fn update_link(link: &mut Link, now: Moment, failure: Option<String>)
     match failure {
         None => {
             if !link.connected {
-                tracing::info!(WARDEN_EVENT = "coordinator_connected", "coordinator {url} answers");
+                tracing::info!(
+                    MESSAGE_ID = message_id::COORDINATOR_CONNECTED,
+                    WARDEN_EVENT = "coordinator_connected",
+                    "coordinator {url} answers"
+                );
             }
             (link.connected, link.last_answer, link.error) = (true, Some(now), None);
         }
         Some(why) => {
             if link.connected || link.error.is_none() {
-                tracing::warn!(WARDEN_EVENT = "coordinator_lost", "coordinator {url} does not answer: {why}");
+                tracing::warn!(
+                    MESSAGE_ID = message_id::COORDINATOR_LOST,
+                    WARDEN_EVENT = "coordinator_lost",
+                    "coordinator {url} does not answer: {why}"
+                );
             }
             (link.connected, link.error) = (false, Some(why));
         }

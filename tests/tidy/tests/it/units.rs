@@ -38,7 +38,7 @@ fn ids(text: &str) -> BTreeSet<String> {
 #[test]
 fn the_catalog_explains_every_kind_of_record() {
     for (source, catalog) in
-        [("agent/src/supervisor/record.rs", "warden-agent.catalog"), ("coordinator/src/steer/events.rs", "warden-coordinator.catalog")]
+        [("agent/src/message_id.rs", "warden-agent.catalog"), ("coordinator/src/steer/events.rs", "warden-coordinator.catalog")]
     {
         let written = ids(&std::fs::read_to_string(root().join(source)).unwrap());
         let text = std::fs::read_to_string(root().join("units/usr/lib/systemd/catalog").join(catalog)).unwrap();

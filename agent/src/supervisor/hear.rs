@@ -1,0 +1,74 @@
+//! What coordinators say of the traffic, made into one word for each machine.
+
+use super::ports::Ports;
+use super::{Supervisor, record, watched};
+use warden_logic::service::input::{Input, PermitId, TrafficSeen};
+use warden_protocol::v1::report::Directive;
+use warden_protocol::vocab::Confirmed;
+
+/// What one coordinator let us know.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// Which one.
+    pub link: usize,
+    /// What.
+    pub news: News,
+}
+
+/// An answer to a report, or none.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// What it does with the services that it knows.
+    Directives(Vec<Directive>),
+    /// The report was not answered.
+    Failed(String),
+}
+
+impl<P: Ports> Supervisor<P> {
+    /// A coordinator's answer is news for every service, even when it says the same: it is younger.
+    pub(super) fn hear(&mut self, heard: Heard) {
+        let now = self.setup.clock.now();
+        let Heard { link, news } = heard;
+        let mut words = vec![None; self.services.len()];
+        let failure = match news {
+            News::Directives(directives) => {
+                for directive in directives {
+                    if let Some(service) = self.services.iter().position(|watched| watched.unit == directive.unit) {
+                        words[service] = Some(directive);
+                    }
+                }
+                None
+            }
+            News::Failed(why) => Some(why),
+        };
+        self.words[link] = words;
+        self.setup.metrics.connected(&self.setup.coordinators[link], failure.is_none());
+        self.board.send_modify(|board| watched::update_link(&mut board.links[link], now, failure));
+        for service in 0..self.services.len() {
+            let word = self.words.iter().find_map(|words| words[service].as_ref()).map(|word| word.traffic.clone());
+            let seen = together(self.words.iter().filter_map(|words| words[service].as_ref()));
+            self.board.send_modify(|board| board.services[service].traffic.clone_from(&word));
+            let out = seen.is_some_and(|seen| seen.confirmed == Confirmed::Out);
+            if out && self.services[service].awaits_out() {
+                let balancer = word.as_ref().map(|word| word.balancer.as_str()).filter(|name| !name.is_empty());
+                let balancer = balancer.unwrap_or("the balancer");
+                record::out_confirmed(self.about(service), balancer, self.services[service].since_evidence(now));
+                self.note(service, now, &format!("out of rotation, confirmed by {balancer}"));
+                self.services[service].out_confirmed();
+            }
+            self.turn(service, Input::Traffic(seen));
+        }
+    }
+}
+
+/// Several balancers make one word: it is out when all say so; else the first that does not. A permit counts when all give one, and
+/// requests are in flight as long as one of them has some.
+pub(super) fn together<'a>(words: impl Iterator<Item = &'a Directive> + Clone) -> Option<TrafficSeen> {
+    let first = words.clone().next()?;
+    let not_out = words.clone().find(|word| word.traffic.confirmed != Confirmed::Out);
+    let traffic = &not_out.unwrap_or(first).traffic;
+    let permits = words.clone().all(|word| word.permit.is_some());
+    let permit = first.permit.as_ref().filter(|_| permits).map(|permit| PermitId(permit.id));
+    let sessions = words.map(|word| word.traffic.sessions).try_fold(0_u64, |sum, sessions| Some(sum.saturating_add(sessions?)));
+    Some(TrafficSeen { confirmed: traffic.confirmed, by: traffic.by, sessions, permit })
+}
