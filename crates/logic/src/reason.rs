@@ -5,6 +5,7 @@
 
 use crate::moment::Span;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Why something was decided. The label is one of a closed set, so that a metric's cardinality is bounded by the type.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,15 @@ impl Reason {
         Self::new(Label::UnitExited, format!("the unit failed (result {result}) and its Restart={restart_setting} leaves it there"))
     }
 
+    /// `left`: in what state.
+    pub fn left_down(failure: &Failure, left: &str) -> Self {
+        Self::new(Label::RestartFailed, format!("{failure} and left the unit {left}"))
+    }
+
+    pub fn stopped_by_itself(result: &str) -> Self {
+        Self::new(Label::UnitExited, format!("systemd stops the unit and nobody asked for it (result {result})"))
+    }
+
     pub fn ended_cleanly(restart_setting: &str) -> Self {
         Self::new(Label::UnitExited, format!("the unit is inactive, which its Restart={restart_setting} calls a proper end"))
     }
@@ -73,6 +83,11 @@ impl Reason {
             Label::StoppedByOperator,
             format!("somebody stopped the unit: it is {active} and Restart=always would have brought it back"),
         )
+    }
+
+    /// An agent that has just begun cannot tell whether it ever ran.
+    pub fn found_down(active: &str) -> Self {
+        Self::new(Label::StoppedByOperator, format!("the unit is {active}: somebody stopped it, or nobody has started it yet"))
     }
 
     pub fn start_limit() -> Self {
@@ -166,13 +181,17 @@ impl Reason {
         Self::new(cause.label, format!("out of rotation for a planned restart: {}", cause.text))
     }
 
-    pub fn planned_given_up(why: &str, by_operator: bool) -> Self {
-        let remedy = if by_operator { "; agentctl restart --now does not wait" } else { "; it is tried again later" };
+    pub fn planned_given_up(why: Obstacle, by_operator: bool) -> Self {
+        let remedy = match (why, by_operator) {
+            (Obstacle::Shadow, _) => "",
+            (_, true) => "; agentctl restart --now does not wait",
+            (_, false) => "; it is tried again later",
+        };
         Self::new(Label::PlannedGivenUp, format!("not restarted: {why}{remedy}"))
     }
 
-    pub fn planned_failed(what: &str) -> Self {
-        Self::new(Label::RestartFailed, format!("the planned restart came to nothing: {what}"))
+    pub fn planned_failed(failure: &Failure) -> Self {
+        Self::new(Label::RestartFailed, format!("the planned restart came to nothing: {failure}"))
     }
 
     pub fn restart_began_past_limit(cause: &Self) -> Self {
@@ -220,26 +239,88 @@ impl Reason {
     }
 
     pub fn restart_began(cause: &Self) -> Self {
-        Self::new(Label::RestartBegan, format!("restarted because of: {}", cause.text))
+        Self::new(cause.or_limit(Label::RestartBegan), format!("restarted because of: {}", cause.text))
     }
 
     pub fn backing_off(delay: Span, cause: &Self) -> Self {
-        Self::new(Label::BackingOff, format!("restart in {delay} because of: {}", cause.text))
+        Self::new(cause.or_limit(Label::BackingOff), format!("restart in {delay} because of: {}", cause.text))
     }
 
-    pub fn restart_failed(what: &str, delay: Span) -> Self {
-        Self::new(Label::RestartFailed, format!("{what}; next try in {delay}"))
+    /// systemd's start limit is named by its label whatever is done about it: it wants a person's eye.
+    fn or_limit(&self, label: Label) -> Label {
+        if self.label == Label::StartLimit { Label::StartLimit } else { label }
     }
 
+    pub fn restart_failed(failure: &Failure, delay: Span) -> Self {
+        Self::new(Label::RestartFailed, format!("{failure}; next try in {delay}"))
+    }
+
+    /// `restarts`: in the window that ends now.
     pub fn restart_limit(restarts: u32, window: Span, trial_every: Span, cause: &Self) -> Self {
-        Self::new(
-            Label::RestartLimit,
-            format!("{restarts} restarts in {window} did not help; one trial every {trial_every}: {}", cause.text),
-        )
+        let tried = match restarts {
+            0 => "restarts did not help".to_owned(),
+            1 => format!("restarts did not help, the last of them within {window}"),
+            _ => format!("{restarts} restarts in {window} did not help"),
+        };
+        Self::new(Label::RestartLimit, format!("{tried}; one trial every {trial_every}: {}", cause.text))
     }
 
     pub fn trial(cause: &Self) -> Self {
         Self::new(Label::Trial, format!("trial restart after having given up: {}", cause.text))
+    }
+}
+
+/// Why a restart came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// systemd refused the call, in these words.
+    Refused(String),
+    /// systemd's word for the end of the job.
+    Ended(String),
+    /// The job ended as done, but the process is the one from before.
+    SameProcess,
+    /// Nobody knows how the job ended, and the process is the one from before.
+    Lost,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(why) => write!(f, "systemd refused the restart: {why}"),
+            Self::Ended(word) => write!(f, "the restart job ended as {word}"),
+            Self::SameProcess => f.write_str("the restart job ended as done, but the process is still the same"),
+            Self::Lost => f.write_str("nobody knows what became of the restart job, and the process is still the same"),
+        }
+    }
+}
+
+/// Why a planned restart is put off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// It would have been the last.
+    Floor,
+    /// A person's mark in HAProxy.
+    Mark,
+    /// There is no leave for it any more.
+    Permit,
+    /// Nobody said that it is out.
+    Unconfirmed,
+    /// systemd does not answer, or somebody else's job is under way.
+    Busy,
+    /// It only says what it would do.
+    Shadow,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Floor => "the floor keeps it in: no other server could take its traffic",
+            Self::Mark => "an operator's mark in HAProxy keeps it where it is",
+            Self::Permit => "the permit was withdrawn or has run out",
+            Self::Unconfirmed => "HAProxy has not confirmed in time that it is out",
+            Self::Busy => "systemd, or somebody's job for the unit, was in the way",
+            Self::Shadow => "in shadow mode nothing is",
+        })
     }
 }
 
@@ -280,8 +361,6 @@ macro_rules! labels {
 labels! {
     /// The agent has just begun to look.
     NotSeenYet = "not_seen_yet",
-    /// systemd says that the unit runs.
-    UnitActive = "unit_active",
     /// systemd is starting it.
     UnitStarting = "unit_starting",
     /// The process ended, and nobody asked for it.

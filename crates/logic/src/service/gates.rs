@@ -1,7 +1,8 @@
 //! The chain for people: what must hold before it serves, and before it is restarted.
 
 use super::mend::May;
-use super::state::State;
+use super::planned::Leaving;
+use super::state::{Doubt, State, Trouble};
 use super::view::{Gate, GateStatus};
 use super::{Machine, MarkKind};
 use crate::moment::Moment;
@@ -44,7 +45,7 @@ impl Machine {
             let why = if mark.reason.is_empty() { String::new() } else { format!(": {}", mark.reason) };
             return Gate::new("operator", false, format!("{word} by {}{why}", mark.by)).until(mark.until).opens_by(end);
         }
-        let stopped = matches!(self.state, State::Stopped);
+        let stopped = matches!(self.state, State::Stopped) && !self.unit_is_missing();
         let text = if stopped { self.reason.text.clone() } else { "no operator's mark".to_owned() };
         Gate::new("operator", !stopped, text).opens_by("systemctl start")
     }
@@ -52,10 +53,16 @@ impl Machine {
     fn unit_gate(&self) -> Gate {
         let text = match &self.unit {
             _ if !self.visible => "systemd does not answer".to_owned(),
+            Some(seen) if !seen.loaded => format!("systemd has no such unit, or it is masked; it is {}", seen.active.as_str()),
             Some(seen) => format!("the unit is {} ({})", seen.active.as_str(), seen.sub),
             None => "the unit has not been seen yet".to_owned(),
         };
-        Gate::new("unit", self.visible && self.instance.is_some(), text).opens_by("systemd")
+        let opens_by = if self.unit_is_missing() { "installing or unmasking the unit" } else { "systemd" };
+        Gate::new("unit", self.visible && self.instance.is_some(), text).opens_by(opens_by)
+    }
+
+    fn unit_is_missing(&self) -> bool {
+        self.unit.as_ref().is_some_and(|seen| !seen.loaded)
     }
 
     fn dependency_gate(&self) -> Gate {
@@ -111,33 +118,93 @@ impl Machine {
         Some(gate)
     }
 
-    /// Only where a restart is due and waits.
+    /// Only where a restart is due or under way.
     fn restart_gates(&self, now: Moment) -> Vec<Gate> {
         let mut gates = Vec::new();
-        if let State::Waiting { at, .. } = &self.state {
-            let (left, open) = (at.since(now), *at <= now);
-            let text = if open { "the back-off is over".to_owned() } else { format!("the back-off takes {left} more") };
-            gates.push(Gate::new("back_off", open, text).until(Some(*at)));
-        }
-        if let State::Parked { trial_at, .. } = &self.state {
-            let text = format!("restarts did not help ({} in {}); one trial at a time", self.window.count(now), self.policy.restart.window);
-            gates.push(Gate::new("limit", *trial_at <= now, text).until(Some(*trial_at)));
-        }
-        if let State::Sick { trouble, .. } | State::Waiting { trouble, .. } | State::Parked { trouble, .. } = &self.state {
-            let gate = match self.gate(trouble, now) {
-                May::Shut(what) => Gate::new("restart", false, format!("the restart waits for {what}")).opens_by(what),
-                May::From(at) => {
-                    let open = at <= now;
-                    let text =
-                        if open { "nothing else is in the way of a restart" } else { "the restart waits for an answer, but not for ever" };
-                    Gate::new("restart", open, text).until(Some(at))
-                }
-            };
-            gates.push(gate);
+        match &self.state {
+            State::Sick { trouble, doubt } => {
+                gates.extend(doubt.as_ref().map(|doubt| self.doubt_gate(doubt)));
+                gates.extend(self.restart_gate(trouble, now));
+            }
+            State::Waiting { trouble, at } => {
+                let (left, open) = (at.since(now), *at <= now);
+                let text = if open { "the back-off is over".to_owned() } else { format!("the back-off takes {left} more") };
+                gates.push(Gate::new("back_off", open, text).until(Some(*at)));
+                gates.extend(self.restart_gate(trouble, now));
+            }
+            State::Parked { trouble, trial_at } => {
+                let (restarts, window) = (self.window.count(now), self.policy.restart.window);
+                let text = format!("restarts did not help ({restarts} within {window}); one trial at a time");
+                gates.push(Gate::new("limit", *trial_at <= now, text).until(Some(*trial_at)));
+                gates.extend(self.restart_gate(trouble, now));
+            }
+            State::Restarting { ended, .. } => gates.push(self.job_gate(ended.is_some(), now)),
+            State::Leaving(leaving) => gates.extend(self.leaving_gates(leaving)),
+            State::Unknown
+            | State::Stopped
+            | State::Starting
+            | State::Warming { .. }
+            | State::Proving(_)
+            | State::Serving { .. }
+            | State::Suspect { .. }
+            | State::Held
+            | State::Maintenance => {}
         }
         if let Some(what) = self.recycle_waits_for(now) {
             let opens_by = what.clone();
             gates.push(Gate::new("permit", false, format!("its planned restart waits for {what}")).opens_by(opens_by));
+        }
+        gates
+    }
+
+    fn doubt_gate(&self, doubt: &Doubt) -> Gate {
+        let passed = if doubt.passed == 1 { "1 answer since was".to_owned() } else { format!("{} answers since were", doubt.passed) };
+        let until = self.doubt_is_answered(doubt).then_some(doubt.until);
+        let text = format!("no probe confirms the log line yet: {passed} not bad");
+        Gate::new("confirmation", false, text).until(until).opens_by("a probe that fails; otherwise the line is dismissed")
+    }
+
+    /// With systemd's start limit, where that would stand in the way of it.
+    fn restart_gate(&self, trouble: &Trouble, now: Moment) -> Vec<Gate> {
+        let mut gates = Vec::new();
+        if let Some((burst, interval)) = self.start_limit_reached(now) {
+            let text = format!("systemd's start limit ({burst} starts within {interval}) is used up; it is lifted before the restart");
+            gates.push(Gate::new("start_limit", true, text));
+        }
+        gates.push(match self.gate(trouble, now) {
+            May::Shut(what) => Gate::new("restart", false, format!("the restart waits for {what}")).opens_by(what),
+            May::From(at, _) if at <= now => Gate::new("restart", true, "nothing else is in the way of a restart"),
+            May::From(at, what) => Gate::new("restart", false, format!("the restart waits for {what}, but not for ever")).until(Some(at)),
+        });
+        gates
+    }
+
+    fn job_gate(&self, ended: bool, now: Moment) -> Gate {
+        let kill_at = self.job.and_then(|job| job.kill_at).filter(|_| self.old_process_may_live());
+        let text = match kill_at {
+            _ if ended => "its restart job has ended; systemd has not shown yet what came of it".to_owned(),
+            Some(at) => format!("its restart job is under way; what is left of the old process in {} is killed", at.since(now)),
+            None => "its restart job is under way".to_owned(),
+        };
+        Gate::new("restart", false, text).opens_by("systemd")
+    }
+
+    fn leaving_gates(&self, leaving: &Leaving) -> Vec<Gate> {
+        let mut gates = Vec::new();
+        let out = leaving.out_since.is_some() || !self.policy.coordinated;
+        let text = if out { "it is out of rotation" } else { "HAProxy has to confirm that it is out of rotation" };
+        gates.push(Gate::new("rotation", out, text).opens_by("the coordinator"));
+        if out {
+            let text = match leaving.word.and_then(|word| word.sessions) {
+                Some(1) => "1 request is in flight".to_owned(),
+                Some(sessions) => format!("{sessions} requests are in flight"),
+                None => "nobody says how many requests are in flight".to_owned(),
+            };
+            let at = self.leaving_ends(leaving);
+            gates.push(Gate::new("requests", at <= self.at, text).until(Some(at)).opens_by("the end of the last request"));
+        }
+        if let May::Shut(what) = self.unit_free() {
+            gates.push(Gate::new("restart", false, format!("the restart waits for {what}")).opens_by(what));
         }
         gates
     }

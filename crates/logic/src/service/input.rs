@@ -223,7 +223,7 @@ pub enum Means {
     Fatal,
     /// Suspect evidence, as many failed probes are.
     Suspect,
-    /// The service says that it is well again: an open suspicion is dropped.
+    /// The service says that it is well again: what its log said before is taken back. What a probe says is not.
     Recovered,
 }
 

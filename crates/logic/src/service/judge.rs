@@ -2,6 +2,7 @@
 
 use super::beat::Asked;
 use super::input::{Effect, Probed, Question};
+use super::precedence::Claim;
 use super::state::{Back, Doubt, Proving, State, Trouble};
 use super::tally::counted;
 use super::{Machine, Turn};
@@ -47,7 +48,7 @@ impl Machine {
     /// No probe has confirmed a fatal line.
     pub(super) fn dismiss(&mut self, turn: &mut Turn, trouble: &Trouble, doubt: &Doubt) {
         let reason = Reason::fatal_dismissed(&trouble.cause, doubt.passed);
-        self.dismissed += 1;
+        self.dismissed = self.dismissed.saturating_add(1);
         self.forget_fatal_lines();
         turn.push(Effect::Dismissed { because: reason.clone() });
         match doubt.back {
@@ -91,6 +92,7 @@ impl Machine {
         match &mut self.state {
             State::Unknown => {
                 if content {
+                    self.warm_at_the_latest(asked.at);
                     self.enter(turn, State::Serving { healthy_since: now }, Reason::proven_again(good, probes), None);
                 }
             }
@@ -100,7 +102,7 @@ impl Machine {
                 self.proven(turn);
             }
             State::Suspect { .. } => self.lift_suspicion(turn, Reason::recovered()),
-            State::Sick { doubt: Some(doubt), .. } => doubt.passed += 1,
+            State::Sick { doubt: Some(doubt), .. } => doubt.passed = doubt.passed.saturating_add(1),
             State::Sick { trouble, doubt: None } | State::Waiting { trouble, .. } | State::Parked { trouble, .. } => {
                 trouble.failed_while_out &= still_failing;
                 if content {
@@ -123,11 +125,17 @@ impl Machine {
         if self.probes.iter().any(|probe| probe.tally.good() == 0) {
             return;
         }
-        let Some(instance) = self.instance.as_mut() else { return };
-        instance.warm_until = asked.at;
-        let after = turn.now.since(instance.started);
-        self.prove(turn, Reason::warmup_cut_short(after));
+        let Some(instance) = self.instance else { return };
+        self.warm_at_the_latest(asked.at);
+        self.prove(turn, Reason::warmup_cut_short(turn.now.since(instance.started)));
         self.proven(turn);
+    }
+
+    /// The warm-up is over by then: failing verdicts count from now on.
+    fn warm_at_the_latest(&mut self, by: Moment) {
+        if let Some(instance) = &mut self.instance {
+            instance.warm_until = instance.warm_until.min(by);
+        }
     }
 
     fn proven(&mut self, turn: &mut Turn) {
@@ -159,7 +167,7 @@ impl Machine {
                 proving.last_answer = now;
             }
             // It answers, so it is not dead.
-            State::Sick { doubt: Some(doubt), .. } => doubt.passed += 1,
+            State::Sick { doubt: Some(doubt), .. } => doubt.passed = doubt.passed.saturating_add(1),
             State::Unknown
             | State::Stopped
             | State::Starting
@@ -184,7 +192,7 @@ impl Machine {
         match &mut self.state {
             State::Unknown | State::Serving { .. } | State::Suspect { .. } | State::Leaving(_) if sick => {
                 let cause = Reason::probe_failed(what, bad, (!in_a_row).then_some(policy.of));
-                self.sick(turn, Evidence::Suspect, cause, None);
+                self.seems_sick(turn, cause);
             }
             State::Serving { .. } | State::Suspect { .. } => self.suspicion(turn, Reason::probe_failing(what, &count)),
             State::Proving(proving) => {
@@ -235,9 +243,7 @@ impl Machine {
     /// can forge the one can forge the other.
     pub(super) fn suspect_evidence(&mut self, turn: &mut Turn, cause: Reason, at: Moment) {
         match &mut self.state {
-            State::Unknown | State::Serving { .. } | State::Suspect { .. } | State::Leaving(_) => {
-                self.sick(turn, Evidence::Suspect, cause, None);
-            }
+            State::Unknown | State::Serving { .. } | State::Suspect { .. } | State::Leaving(_) => self.seems_sick(turn, cause),
             State::Proving(proving) => proving.last_bad = Some(cause.text),
             State::Sick { trouble, doubt: None } | State::Waiting { trouble, .. } | State::Parked { trouble, .. } => {
                 trouble.failed_while_out |= trouble.out_since.is_some_and(|since| at >= since);
@@ -252,21 +258,36 @@ impl Machine {
         }
     }
 
+    fn seems_sick(&mut self, turn: &mut Turn, cause: Reason) {
+        if self.yields_to(Claim::Suspect) {
+            self.sick(turn, Evidence::Suspect, cause, None);
+        }
+    }
+
     fn fatal_answer(&mut self, turn: &mut Turn, answer: &str) {
+        self.prove_anew();
+        if let State::Sick { trouble, doubt: Some(_) } = &self.state {
+            let cause = trouble.cause.clone().confirmed_by(answer);
+            return self.confirmed(cause);
+        }
+        if !self.yields_to(Claim::Fatal) {
+            return;
+        }
+        let cause = Reason::fatal_answer(answer);
         match &self.state {
             State::Unknown | State::Proving(_) | State::Serving { .. } | State::Suspect { .. } | State::Leaving(_) => {
-                self.sick(turn, Evidence::Fatal, Reason::fatal_answer(answer), None);
+                self.sick(turn, Evidence::Fatal, cause, None);
             }
-            State::Sick { trouble, doubt: Some(_) } => {
-                let cause = trouble.cause.clone().confirmed_by(answer);
-                self.confirmed(cause);
-            }
-            State::Sick { .. } | State::Waiting { .. } | State::Parked { .. } => self.worse(turn, Reason::fatal_answer(answer)),
+            State::Sick { .. } | State::Waiting { .. } | State::Parked { .. } => self.worse(turn, cause),
             State::Stopped | State::Starting | State::Warming { .. } | State::Restarting { .. } | State::Held | State::Maintenance => {}
         }
     }
 
     pub(super) fn fatal_line(&mut self, turn: &mut Turn, line: &str) {
+        self.prove_anew();
+        if !self.yields_to(Claim::Fatal) {
+            return;
+        }
         let cause = Reason::fatal_pattern(line);
         let young = self.instance.is_some_and(|instance| turn.now < instance.warm_until);
         let back = match &self.state {
@@ -275,8 +296,12 @@ impl Machine {
             State::Unknown | State::Leaving(_) if young => None,
             State::Unknown | State::Proving(_) => Some(Back::Proving),
             State::Serving { healthy_since } | State::Suspect { healthy_since } => Some(Back::Serving { healthy_since: *healthy_since }),
-            // Probes have failed already: they confirm it.
-            State::Sick { .. } | State::Waiting { .. } | State::Parked { .. } => return self.worse(turn, cause),
+            // Probes fail already: they confirm it.
+            State::Sick { .. } | State::Waiting { .. } | State::Parked { .. } if self.some_probe_fails() => return self.worse(turn, cause),
+            // It was taken for sick by lines alone, or for want of good answers.
+            State::Sick { .. } => Some(Back::Proving),
+            // Its restart comes anyway.
+            State::Waiting { .. } | State::Parked { .. } => return,
             State::Leaving(leaving) => Some(leaving.back.clone()),
             State::Stopped | State::Starting | State::Restarting { .. } | State::Held | State::Maintenance => return,
         };
@@ -299,7 +324,7 @@ impl Machine {
     }
 
     /// What was good before does not show that it is well again.
-    fn prove_anew(&mut self) {
+    pub(super) fn prove_anew(&mut self) {
         for probe in &mut self.probes {
             probe.tally.doubt();
         }
@@ -316,16 +341,13 @@ impl Machine {
         }
     }
 
-    /// Suspect evidence became fatal; what is fatal already stays as it is.
+    /// Suspect evidence became fatal.
     fn worse(&mut self, turn: &mut Turn, cause: Reason) {
-        self.prove_anew();
         let mut state = self.state.clone();
-        let Some(trouble) = state.trouble_mut() else { return };
-        if trouble.evidence != Evidence::Fatal {
-            trouble.evidence = Evidence::Fatal;
-            trouble.cause = cause.clone();
-            self.enter(turn, state, cause, Some(Evidence::Fatal));
-        }
+        let Some(trouble) = state.trouble_mut().filter(|trouble| trouble.evidence != Evidence::Fatal) else { return };
+        trouble.evidence = Evidence::Fatal;
+        trouble.cause = cause.clone();
+        self.enter(turn, state, cause, Some(Evidence::Fatal));
     }
 
     /// A state was entered: what the probes said before counts no more once it is proven.

@@ -1,9 +1,9 @@
 //! systemd's start limit, and stops that take too long.
 
-use super::input::{ActiveState, Effect, UnitSeen};
+use super::input::{ActiveState, Effect};
 use super::unit::START_LIMIT;
 use super::{Machine, Turn};
-use crate::moment::Moment;
+use crate::moment::{Moment, Span};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
@@ -26,16 +26,25 @@ impl Starts {
 impl Machine {
     /// Whether `reset-failed` must come before a restart: systemd's limit stands in its way, or would. What was counted is then forgotten, there and here.
     pub(super) fn reset_failed(&mut self, now: Moment) -> bool {
-        let reset = self.unit.as_ref().is_some_and(|seen| hit(seen) || self.reached(seen, now));
+        let reset = self.start_limit_hit() || self.start_limit_reached(now).is_some();
         if reset {
             self.starts.0.clear();
         }
         reset
     }
 
-    fn reached(&self, seen: &UnitSeen, now: Moment) -> bool {
-        let Some((burst, interval)) = seen.start_limit.filter(|(burst, interval)| *burst > 0 && !interval.is_zero()) else { return false };
-        self.starts.0.iter().filter(|at| now.since(**at) < interval).count() >= burst as usize
+    /// systemd's start limit stands in the way of a restart.
+    pub(super) fn start_limit_hit(&self) -> bool {
+        self.unit.as_ref().is_some_and(|seen| seen.active == ActiveState::Failed && seen.result == START_LIMIT)
+    }
+
+    /// The limit, where one more start would go past it. systemd counts from the first start of an interval that does not slide:
+    /// never more than are counted here.
+    pub(super) fn start_limit_reached(&self, now: Moment) -> Option<(u32, Span)> {
+        let limit = self.unit.as_ref().and_then(|seen| seen.start_limit);
+        let (burst, interval) = limit.filter(|(burst, interval)| *burst > 0 && !interval.is_zero())?;
+        let starts = self.starts.0.iter().filter(|at| now.since(**at) < interval).count();
+        (starts >= burst as usize).then_some((burst, interval))
     }
 
     /// The stop that a restart began with takes too long: what is left is killed, once.
@@ -46,8 +55,4 @@ impl Machine {
             turn.push(Effect::Kill { ticket: job.ticket });
         }
     }
-}
-
-fn hit(seen: &UnitSeen) -> bool {
-    seen.active == ActiveState::Failed && seen.result == START_LIMIT
 }

@@ -3,7 +3,7 @@
 use super::input::{Operator, Order};
 use super::planned::{Action, Plan};
 use super::policy::Mode;
-use super::precedence::{Claim, standing, takes_over};
+use super::precedence::Claim;
 use super::state::{Back, State};
 use super::{Machine, Mark, MarkKind, Turn};
 use crate::moment::Moment;
@@ -32,10 +32,14 @@ impl Machine {
             Order::Drain => Ok("it is taken out of rotation and stays out until undrain; it is judged and restarted as ever".to_owned()),
             Order::Undrain if self.marks.drain.is_none() => Err("it is not drained".to_owned()),
             Order::Undrain => Ok("it goes back into rotation as soon as it is fit".to_owned()),
-            Order::Maintain { until: Some(until) } => {
-                Ok(format!("it is taken out of rotation and left alone for {}", until.since(self.at)))
+            Order::Maintain { until } => {
+                let length = until.map_or_else(|| "until maintenance is ended".to_owned(), |until| format!("for {}", until.since(self.at)));
+                let traffic = match self.policy.mode {
+                    Mode::Shadow => "in shadow mode its traffic is left as it is; it is",
+                    Mode::Supervise => "it is taken out of rotation and",
+                };
+                Ok(format!("{traffic} left alone {length}"))
             }
-            Order::Maintain { until: None } => Ok("it is taken out of rotation and left alone until maintenance is ended".to_owned()),
             Order::Resume if self.marks.maintenance.is_none() => Err("it is not in maintenance".to_owned()),
             Order::Resume => Ok("maintenance is over; it must prove itself before it goes back into rotation".to_owned()),
         }
@@ -122,9 +126,8 @@ impl Machine {
         if matches!(self.state, State::Restarting { .. }) {
             return false;
         }
-        let stands = standing(&self.state);
         let maintenance = self.marks.maintenance.as_ref();
-        if let Some(mark) = maintenance.filter(|_| takes_over(Claim::Operator, stands)) {
+        if let Some(mark) = maintenance.filter(|_| self.yields_to(Claim::Operator)) {
             let reason = Reason::maintenance(&mark.by, &mark.reason);
             self.enter(turn, State::Maintenance, reason, None);
             return true;
@@ -135,7 +138,9 @@ impl Machine {
         }
         let down = self.down_dependency().map(|dependency| Reason::held(&dependency.text));
         match down {
-            Some(reason) if takes_over(Claim::Hold, stands) => {
+            Some(reason) if self.yields_to(Claim::Hold) => {
+                // It may still show that it is fit: see `wants`.
+                self.prove_anew();
                 self.ask_all_anew();
                 self.enter(turn, State::Held, reason, None);
                 true

@@ -6,7 +6,7 @@ use super::state::{Ended, State, Trouble};
 use super::unit::After;
 use super::{Job, LastRestart, Machine, Turn, backoff, chance};
 use crate::moment::{Moment, Span};
-use crate::reason::Reason;
+use crate::reason::{Failure, Reason};
 use warden_protocol::vocab::{Confirmed, Evidence, Holder};
 
 /// Fatal evidence waits so long for the word that the server is out: many round trips to a healthy coordinator, and
@@ -14,23 +14,30 @@ use warden_protocol::vocab::{Confirmed, Evidence, Holder};
 const OUT_FIRST: Span = Span::from_millis(100);
 /// systemd shows the new instance within milliseconds after a job's end; after this long it is asked no more.
 pub(super) const SETTLE: Span = Span::from_secs(2);
-/// In shadow mode nothing comes of a restart, so it is never said again at once.
-const SHADOW_PAUSE: Span = Span::from_secs(1);
+/// What did not come about, or only would have, is never tried again sooner than this.
+const PAUSE: Span = Span::from_secs(1);
+/// Stands where systemd's word for the end of the job would, for a restart that was only said.
+pub(super) const ONLY_SAID: &str = "shadow";
+/// systemd's word for a job whose place another took.
+const CANCELED: &str = "canceled";
 const ALONE_SALT: u64 = 0x0A10_4EDE;
 
 /// Whether a restart may begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum May {
-    /// From then on.
-    From(Moment),
-    /// Not before something happens that is not a matter of time.
+    /// From then on; until then this is waited for.
+    From(Moment, &'static str),
+    /// Not before this happens, which is not a matter of time.
     Shut(&'static str),
 }
 
 impl May {
+    /// At once.
+    pub(super) const NOW: Self = Self::From(Moment::from_micros(0), "nothing");
+
     pub(super) const fn opens(self) -> Option<Moment> {
         match self {
-            Self::From(at) => Some(at),
+            Self::From(at, _) => Some(at),
             Self::Shut(_) => None,
         }
     }
@@ -70,9 +77,10 @@ impl Machine {
         if let May::Shut(what) = self.unit_free() {
             return May::Shut(what);
         }
+        let asked = self.dependencies_asked(trouble.since);
         match self.traffic_gate(trouble, now) {
-            May::From(at) => May::From(at.max(self.dependencies_asked(trouble.since))),
-            shut @ May::Shut(_) => shut,
+            May::From(at, _) if asked > at => May::From(asked, "an answer of what it depends on"),
+            gate @ (May::From(..) | May::Shut(_)) => gate,
         }
     }
 
@@ -84,19 +92,21 @@ impl Machine {
         if !self.visible {
             return May::Shut("systemd to answer");
         }
-        if self.unit.as_ref().is_some_and(|seen| seen.job) {
-            return May::Shut("somebody's job for the unit to end");
+        match &self.unit {
+            // A process whose unit was removed or masked under it cannot be restarted: systemd would refuse.
+            Some(seen) if !seen.loaded => May::Shut("systemd to have the unit again: it was removed or masked"),
+            Some(seen) if seen.job => May::Shut("somebody's job for the unit to end"),
+            Some(_) | None => May::NOW,
         }
-        May::From(Moment::default())
     }
 
     fn traffic_gate(&self, trouble: &Trouble, now: Moment) -> May {
         // What does not run has no traffic to lose.
         if self.instance.is_none() {
-            return May::From(Moment::default());
+            return May::NOW;
         }
         match trouble.evidence {
-            Evidence::Fatal if self.policy.mode == Mode::Shadow => May::From(Moment::default()),
+            Evidence::Fatal if self.policy.mode == Mode::Shadow => May::NOW,
             Evidence::Fatal => self.fatal_gate(trouble),
             Evidence::Suspect => self.suspect_gate(trouble, now),
         }
@@ -110,29 +120,30 @@ impl Machine {
             Holder::Haproxy | Holder::Warden => seen.confirmed == Confirmed::Out,
         });
         if decided || !self.policy.coordinated || self.traffic.is_none() {
-            May::From(Moment::default())
+            May::NOW
         } else {
-            May::From(trouble.since.plus(OUT_FIRST))
+            May::From(trouble.since.plus(OUT_FIRST), "the word that it is out of rotation")
         }
     }
 
-    /// Begins when nothing can be lost by it: out, and failing even so. Without anybody to ask: alone, after a while.
+    /// Begins when it is out and nothing can be lost by it, for it fails even so; or once a permit was given. Without anybody
+    /// to ask: alone, after a while.
     fn suspect_gate(&self, trouble: &Trouble, now: Moment) -> May {
         if !self.still_failing(now) {
             return May::Shut("the next failing probe");
         }
         // In shadow mode its traffic is never taken away, so that is not waited for.
         if !self.policy.coordinated || self.policy.mode == Mode::Shadow {
-            return May::From(Moment::default());
+            return May::NOW;
         }
         let Some(seen) = self.traffic_known() else {
             let silent = self.silent_since.unwrap_or(trouble.since).plus(self.policy.coordinator_silent_for);
-            return May::From(silent.max(trouble.since).plus(trouble.alone_delay));
+            return May::From(silent.max(trouble.since).plus(trouble.alone_delay), "a coordinator to answer");
         };
         match (seen.by, seen.confirmed) {
             (Holder::Floor, _) => May::Shut("another server to take the traffic: the floor keeps this one in"),
             (Holder::Operator, _) => May::Shut("the operator's mark on the server to be lifted"),
-            (Holder::Warden | Holder::Haproxy, Confirmed::Out) if trouble.failed_while_out => May::From(Moment::default()),
+            (Holder::Warden | Holder::Haproxy, Confirmed::Out) if trouble.failed_while_out || self.permit().is_some() => May::NOW,
             (Holder::Warden | Holder::Haproxy, Confirmed::Out) => May::Shut("a probe that fails while it is out"),
             (Holder::Warden | Holder::Haproxy, Confirmed::In | Confirmed::Unknown) => May::Shut("HAProxy to confirm that it is out"),
         }
@@ -144,7 +155,7 @@ impl Machine {
     }
 
     /// A restart is due: now, after its back-off, or as a trial. `failed`: why the one before did not do.
-    pub(super) fn want_restart(&mut self, turn: &mut Turn, trouble: Trouble, failed: Option<String>) {
+    pub(super) fn want_restart(&mut self, turn: &mut Turn, trouble: Trouble, failed: Option<Failure>) {
         self.forget_row(turn.now);
         let policy = self.policy.restart;
         let evidence = Some(trouble.evidence);
@@ -152,7 +163,7 @@ impl Machine {
         if self.gave_up || in_window >= policy.limit {
             self.gave_up = true;
             let last = self.last_restart.as_ref().map(|last| last.at);
-            let trial_at = last.map_or(turn.now, |last| last.plus(policy.trial_every));
+            let trial_at = last.map_or(turn.now, |last| last.plus(self.pause()));
             let reason = Reason::restart_limit(in_window, policy.window, policy.trial_every, &trouble.cause);
             return self.enter(turn, State::Parked { trouble, trial_at }, reason, evidence);
         }
@@ -162,7 +173,7 @@ impl Machine {
             return self.restart(turn, trouble, Standing::Regular);
         }
         let reason = match failed {
-            Some(what) => Reason::restart_failed(&what, delay),
+            Some(failure) => Reason::restart_failed(&failure, delay),
             None => Reason::backing_off(delay, &trouble.cause),
         };
         self.enter(turn, State::Waiting { trouble, at: turn.now.plus(delay) }, reason, evidence);
@@ -172,16 +183,21 @@ impl Machine {
     pub(super) fn restart(&mut self, turn: &mut Turn, trouble: Trouble, standing: Standing) {
         self.row = self.row.saturating_add(1);
         self.window.record(turn.now);
-        self.restarts += 1;
         self.open_incident(turn.roll);
         let incident = self.incident.clone().unwrap_or_default();
         let cause = trouble.cause.clone();
-        self.last_restart = Some(LastRestart { at: turn.now, cause: cause.clone(), incident: incident.clone(), result: None });
+        let shadow = self.policy.mode == Mode::Shadow;
+        let result = shadow.then(|| ONLY_SAID.to_owned());
+        self.last_restart = Some(LastRestart { at: turn.now, cause: cause.clone(), incident: incident.clone(), result });
         let evidence = Some(trouble.evidence);
-        if self.policy.mode == Mode::Shadow {
+        if shadow {
             turn.push(Effect::WouldRestart { incident, cause: cause.clone() });
             return self.did_not_help(turn, trouble);
         }
+        self.restarts = self.restarts.saturating_add(1);
+        // One that was given for a recycling is as good: it is leave to be out.
+        self.using = self.permit().filter(|_| trouble.evidence == Evidence::Suspect);
+        self.spent = self.using.or(self.spent);
         let ticket = self.ticket();
         self.job = Some(Job { ticket, kill_at: Some(turn.now.plus(self.policy.stop.kill_after)) });
         let was_hit = self.start_limit_hit();
@@ -204,12 +220,17 @@ impl Machine {
         if self.gave_up || in_window >= policy.limit {
             self.gave_up = true;
             let reason = Reason::restart_limit(in_window, policy.window, policy.trial_every, &trouble.cause);
-            let trial_at = turn.now.plus(policy.trial_every.max(SHADOW_PAUSE));
+            let trial_at = turn.now.plus(self.pause());
             return self.enter(turn, State::Parked { trouble, trial_at }, reason, evidence);
         }
-        let delay = backoff::delay(&policy, self.row, turn.roll).max(SHADOW_PAUSE);
+        let delay = backoff::delay(&policy, self.row, turn.roll).max(PAUSE);
         let reason = Reason::would_restart(&trouble.cause, delay);
         self.enter(turn, State::Waiting { trouble, at: turn.now.plus(delay) }, reason, evidence);
+    }
+
+    /// Between two trials, and before what was put off is tried again.
+    pub(super) fn pause(&self) -> Span {
+        self.policy.restart.trial_every.max(PAUSE)
     }
 
     pub(super) fn job_ended(&mut self, turn: &mut Turn, ticket: Ticket, result: &JobResult) {
@@ -227,20 +248,25 @@ impl Machine {
         let State::Restarting { trouble, ended, plan } = &mut self.state else { return };
         let went_wrong = match result {
             JobResult::Refused(why) => {
-                let (trouble, plan, why) = (trouble.clone(), plan.clone(), format!("systemd refused the restart: {why}"));
+                let (trouble, plan, failure) = (trouble.clone(), plan.clone(), Failure::Refused(why.clone()));
                 return match plan {
-                    Some(plan) => self.planned_failed(turn, &plan, &why),
-                    None => self.want_restart(turn, trouble, Some(why)),
+                    Some(plan) => self.planned_failed(turn, &plan, &failure),
+                    None => self.want_restart(turn, trouble, Some(failure)),
                 };
             }
             // Replaced by somebody else's job: theirs to end.
-            JobResult::Ended(word) if word == "canceled" => None,
+            JobResult::Ended(word) if word == CANCELED => None,
             JobResult::Ended(word) => Some(word.clone()),
             JobResult::Done | JobResult::Lost(_) => None,
         };
         let lost = matches!(result, JobResult::Lost(_));
         *ended = Some(Ended { settle_by: turn.now.plus(SETTLE), went_wrong, lost });
         self.settle(turn, Patience::Left);
+    }
+
+    /// Somebody else's job took the place of the last restart's.
+    fn canceled(&self) -> bool {
+        self.last_restart.as_ref().and_then(|last| last.result.as_deref()) == Some(CANCELED)
     }
 
     /// Our job has ended: what became of the unit?
@@ -252,14 +278,15 @@ impl Machine {
             After::Starting => self.unit_after_job(turn, None),
             After::Down if sure => self.unit_after_job(turn, went_wrong.as_deref()),
             After::SameInstance if sure => {
-                let what = match went_wrong {
-                    Some(word) => format!("the restart job ended as {word}"),
-                    None if lost => "nobody knows what became of the restart job, and the process is still the same".to_owned(),
-                    None => "the restart job ended as done, but the process is still the same".to_owned(),
+                let failure = match went_wrong {
+                    Some(word) => Failure::Ended(word),
+                    None if lost => Failure::Lost,
+                    None if self.canceled() => Failure::Ended(CANCELED.to_owned()),
+                    None => Failure::SameProcess,
                 };
                 match plan {
-                    Some(plan) => self.planned_failed(turn, &plan, &what),
-                    None => self.want_restart(turn, trouble, Some(what)),
+                    Some(plan) => self.planned_failed(turn, &plan, &failure),
+                    None => self.want_restart(turn, trouble, Some(failure)),
                 }
             }
             After::SameInstance | After::Down | After::Moving => {

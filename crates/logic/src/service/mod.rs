@@ -6,7 +6,7 @@
 //! It guarantees, whatever comes in: at most one restart outstanding; never more restarts in the window than the policy
 //! allows, then one trial at a time; nothing from an older instance has an effect; no failing verdict counts in the
 //! warm-up; an operator's stop is never overruled; a fresh machine asks for nothing until it has evidence; a handled timer
-//! always moves on. `tests/it/service_props.rs` holds it to that.
+//! always moves on. The invariants of `tests/it/service/watch.rs` hold it to that.
 //!
 //! It leaves to others: when the facts arrive, what is done about the traffic (it only says what it wants), deadlines on
 //! probes and jobs (their edges answer every one of them).
@@ -39,6 +39,7 @@ mod precedence;
 mod saved;
 mod state;
 mod tally;
+mod traffic;
 mod unit;
 mod view;
 mod window;
@@ -58,7 +59,7 @@ use pattern::{Early, Hits};
 use policy::Policy;
 use serde::{Deserialize, Serialize};
 use state::State;
-use warden_protocol::vocab::{Confirmed, Evidence, ServiceState};
+use warden_protocol::vocab::{Evidence, ServiceState};
 use window::Window;
 
 /// One supervised service.
@@ -109,6 +110,9 @@ pub struct Machine {
     planned: u64,
     /// The permit that is made use of, until it serves again.
     using: Option<PermitId>,
+    /// The last one that a restart was made with: it is good for one.
+    #[serde(default)]
+    spent: Option<PermitId>,
 }
 
 /// A restart that is outstanding.
@@ -195,6 +199,7 @@ impl Machine {
             recycle_after: Moment::default(),
             planned: 0,
             using: None,
+            spent: None,
         }
     }
 
@@ -309,8 +314,6 @@ impl Machine {
         self.settle_tallies(from, to);
         if to == ServiceState::Serving {
             self.using = None;
-        } else if to == ServiceState::Leaving {
-            self.using = self.permit();
         }
         self.state = state;
         self.reason = because.clone();
@@ -333,7 +336,7 @@ impl Machine {
     }
 
     fn ticket(&mut self) -> Ticket {
-        self.tickets += 1;
+        self.tickets = self.tickets.wrapping_add(1);
         Ticket(self.tickets)
     }
 
@@ -344,31 +347,5 @@ impl Machine {
 
     fn anomaly(&self, turn: &mut Turn, what: &str) {
         turn.push(Effect::Anomaly { what: format!("{what} while {}", self.state.label()) });
-    }
-
-    fn traffic_seen(&mut self, turn: &mut Turn, seen: Option<TrafficSeen>) {
-        self.traffic = seen;
-        self.silent_since = match self.traffic_known() {
-            Some(_) => None,
-            None => self.silent_since.or(Some(turn.now)),
-        };
-        let out = seen.is_some_and(|seen| seen.confirmed == Confirmed::Out);
-        if let Some(trouble) = self.state.trouble_mut() {
-            trouble.word = seen;
-            // Whether it fails even so is asked at once; the probe on its way was asked too early to tell.
-            let ask = out && trouble.out_since.is_none() && trouble.evidence == Evidence::Suspect;
-            trouble.out_since = out.then(|| trouble.out_since.unwrap_or(turn.now));
-            trouble.failed_while_out &= out;
-            if ask {
-                self.ask_all_anew();
-            }
-        }
-        self.leaving_hears(turn.now, seen);
-        self.warm_when_out(turn);
-    }
-
-    /// What HAProxy is known to do with it.
-    fn traffic_known(&self) -> Option<TrafficSeen> {
-        self.traffic.filter(|seen| seen.confirmed != Confirmed::Unknown)
     }
 }

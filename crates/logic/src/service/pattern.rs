@@ -2,35 +2,40 @@
 
 use super::input::{LogHit, Means};
 use super::policy::PatternPolicy;
-use super::state::State;
 use super::{Machine, Turn};
-use crate::moment::Moment;
+use crate::moment::{Moment, Span};
 use crate::reason::Reason;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 
-/// The moments of a pattern's last lines. Never more than its `count`: an older one decides nothing.
+/// The moments of a pattern's last lines, the oldest first. Never more than its `count`: an older one decides nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Hits(VecDeque<Moment>);
 
 impl Hits {
-    fn record(&mut self, policy: &PatternPolicy, now: Moment) {
-        self.0.push_back(now);
+    /// Of two sources the older line may come later.
+    fn record(&mut self, policy: &PatternPolicy, at: Moment) {
+        let place = self.0.partition_point(|other| *other <= at);
+        self.0.insert(place, at);
         while self.0.len() > policy.count.max(1) as usize {
             self.0.pop_front();
         }
     }
 
-    /// How many lines count now.
-    pub(super) fn count(&self, policy: &PatternPolicy, now: Moment) -> u32 {
-        // A window of no length still holds the line that has just come.
-        let inside = self.0.iter().filter(|at| now.since(**at) < policy.window || now == **at).count();
+    /// How many lines there are in the window that ends at `end`.
+    pub(super) fn count(&self, policy: &PatternPolicy, end: Moment) -> u32 {
+        let inside = self.0.iter().filter(|at| **at <= end && end.since(**at) < window(policy)).count();
         u32::try_from(inside).unwrap_or(u32::MAX)
     }
 
     /// When the last of them counts no more.
-    fn over(&self, policy: &PatternPolicy, now: Moment) -> Option<Moment> {
-        self.0.back().map(|at| at.plus(policy.window)).filter(|over| *over > now)
+    fn over(&self, policy: &PatternPolicy) -> Option<Moment> {
+        self.0.back().map(|at| at.plus(window(policy)))
+    }
+
+    /// Without what was written up to `at`.
+    fn forget_until(&mut self, at: Moment) {
+        self.0.retain(|other| *other > at);
     }
 
     pub(super) fn clear(&mut self) {
@@ -38,19 +43,25 @@ impl Hits {
     }
 }
 
+/// One of no length still holds the line that has just come.
+fn window(policy: &PatternPolicy) -> Span {
+    policy.window.max(Span::from_micros(1))
+}
+
 /// Lines of an instance that systemd has not shown yet: the journal may be faster than the bus, by milliseconds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Early(Vec<LogHit>);
 
 impl Early {
-    /// A service says a handful of lines that match in those milliseconds; of a flood the first ones tell enough.
+    /// A service says a handful of lines that match in those milliseconds; of a flood the last ones tell enough.
     const BOUND: usize = 16;
 
     fn keep(&mut self, hit: LogHit) {
-        self.0.retain(|other| other.invocation == hit.invocation);
-        if self.0.len() < Self::BOUND {
-            self.0.push(hit);
+        // What an older instance has left to say comes first.
+        if self.0.len() >= Self::BOUND {
+            self.0.remove(0);
         }
+        self.0.push(hit);
     }
 
     /// Those of the instance that has come; the others are of none that will.
@@ -72,18 +83,21 @@ impl Machine {
             self.early.keep(hit);
             return;
         };
-        if policy.means == Means::Suspect && turn.now < instance.warm_until {
+        // When it was written counts, not when it was read: after a pause of the agent's, or of journald's, many come at once.
+        let at = hit.at.min(turn.now);
+        if policy.means == Means::Suspect && at < instance.warm_until {
             return;
         }
         let Some(hits) = self.hits.get_mut(hit.pattern) else { return };
-        hits.record(&policy, turn.now);
+        hits.record(&policy, at);
+        let enough = hits.count(&policy, at) >= policy.count;
         let count = hits.count(&policy, turn.now);
-        let enough = count >= policy.count;
         match policy.means {
             Means::Fatal if enough => self.fatal_line(turn, &hit.line),
-            Means::Suspect => self.suspect_line(turn, &hit, policy, count),
-            Means::Recovered if enough => self.says_recovered(turn, &hit.line),
-            Means::Fatal | Means::Recovered => {}
+            // What is older than the window says nothing of how it is now.
+            Means::Suspect if count > 0 => self.suspect_line(turn, &hit, policy, count),
+            Means::Recovered if enough => self.says_recovered(turn, &hit.line, at),
+            Means::Fatal | Means::Suspect | Means::Recovered => {}
         }
     }
 
@@ -99,7 +113,7 @@ impl Machine {
 
     /// When none of them counts any more by the lapse of time alone.
     pub(super) fn suspicion_over(&self) -> Option<Moment> {
-        self.suspicious().filter_map(|(policy, hits)| hits.over(policy, Moment::default())).max()
+        self.suspicious().filter_map(|(policy, hits)| hits.over(policy)).max()
     }
 
     /// A fatal line was dismissed: what was counted towards it is gone.
@@ -124,17 +138,13 @@ impl Machine {
         self.suspicion(turn, reason);
     }
 
-    fn says_recovered(&mut self, turn: &mut Turn, line: &str) {
+    /// Takes back what the log said before. What a probe says, only a probe takes back: a line can be forged.
+    fn says_recovered(&mut self, turn: &mut Turn, line: &str, at: Moment) {
         for (policy, hits) in self.policy.patterns.iter().zip(&mut self.hits) {
             if policy.means != Means::Recovered {
-                hits.clear();
+                hits.forget_until(at);
             }
         }
-        for probe in &mut self.probes {
-            probe.tally.forgive();
-        }
-        if let State::Suspect { healthy_since } = self.state {
-            self.enter(turn, State::Serving { healthy_since }, Reason::recovered_by_line(line), None);
-        }
+        self.lift_suspicion(turn, Reason::recovered_by_line(line));
     }
 }

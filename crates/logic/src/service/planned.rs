@@ -1,13 +1,14 @@
 //! Restarts that are not urgent: by age, by memory, by an operator's word. Out of rotation first, with a permit where there
 //! is a coordinator to give one. They count in neither row, window nor penalty, and open no incident.
 
-use super::input::{Effect, PermitId, TrafficSeen};
+use super::input::{Effect, TrafficSeen};
 use super::mend::May;
 use super::policy::{Mode, Stop};
+use super::precedence::Claim;
 use super::state::{Back, State};
 use super::{Instance, Job, LastRestart, Machine, Turn, chance};
 use crate::moment::{Moment, Span};
-use crate::reason::Reason;
+use crate::reason::{Failure, Obstacle, Reason};
 use serde::{Deserialize, Serialize};
 use warden_protocol::vocab::{Confirmed, Holder};
 
@@ -36,6 +37,14 @@ impl Action {
             Self::Operator => "operator",
         }
     }
+
+    /// An operator's word is leave enough.
+    const fn needs_permit(self) -> bool {
+        match self {
+            Self::Age | Self::Memory => true,
+            Self::Operator => false,
+        }
+    }
 }
 
 /// A planned restart.
@@ -60,7 +69,7 @@ pub(super) struct Leaving {
 /// What comes of leaving.
 enum End {
     Restart,
-    GiveUp(&'static str),
+    GiveUp(Obstacle),
 }
 
 impl Machine {
@@ -88,11 +97,17 @@ impl Machine {
         let (at, _) = self.recycle_due()?;
         let shadow = self.policy.mode == Mode::Shadow;
         let leave = shadow || !self.policy.coordinated || self.permit().is_some();
-        (leave && self.unit_free().opens().is_some() && self.down_dependency().is_none()).then_some(at)
+        let free = self.unit_free().opens().is_some() && self.down_dependency().is_none();
+        (leave && free && self.yields_to(Claim::Planned)).then_some(at)
     }
 
-    pub(super) fn permit(&self) -> Option<PermitId> {
-        self.traffic.and_then(|seen| seen.permit)
+    /// Whether a permit that was granted for this action is of use to it now: it is for a recycling, and one is due or under
+    /// way. Whichever kind: it is leave to be out once, and an age that is due may be overtaken by memory.
+    #[must_use]
+    pub fn accepts_permit(&self, action: &str) -> bool {
+        let asked = self.planned_action(self.at);
+        let recycling = |word: &str| word == Action::Age.word() || word == Action::Memory.word();
+        recycling(action) && asked.is_some_and(recycling)
     }
 
     pub(super) fn recycle(&mut self, turn: &mut Turn) {
@@ -114,8 +129,12 @@ impl Machine {
     }
 
     pub(super) fn leave(&mut self, turn: &mut Turn, plan: Plan, back: Back) {
+        if !self.yields_to(Claim::Planned) {
+            return;
+        }
         let reason = Reason::leaving(&plan.cause);
         self.ask_dependencies_anew();
+        self.using = self.permit().filter(|_| plan.action.needs_permit());
         let leaving = Leaving { plan, since: turn.now, back, out_since: None, word: None };
         self.enter(turn, State::Leaving(leaving), reason, None);
         // It may be out already, by an operator's mark.
@@ -124,8 +143,13 @@ impl Machine {
     }
 
     pub(super) fn leaving_hears(&mut self, now: Moment, seen: Option<TrafficSeen>) {
+        let given = self.permit();
         let State::Leaving(leaving) = &mut self.state else { return };
         leaving.word = seen;
+        // Another may have taken its place. While nobody speaks it holds the one that it had.
+        if leaving.plan.action.needs_permit() && seen.is_some() {
+            self.using = given.or(self.using);
+        }
         match seen.map(|seen| seen.confirmed) {
             Some(Confirmed::Out) => leaving.out_since = leaving.out_since.or(Some(now)),
             Some(Confirmed::In) => leaving.out_since = None,
@@ -140,18 +164,22 @@ impl Machine {
     }
 
     fn leaving_end(&self, leaving: &Leaving) -> (Moment, End) {
-        let by_operator = leaving.plan.action == Action::Operator;
+        let needs_permit = leaving.plan.action.needs_permit();
         let at_once = Moment::default();
+        if self.policy.mode == Mode::Shadow {
+            return (at_once, End::GiveUp(Obstacle::Shadow));
+        }
         if let Some(word) = leaving.word {
             if word.confirmed != Confirmed::Out && self.at > leaving.since {
                 match word.by {
-                    Holder::Floor => return (at_once, End::GiveUp("the floor keeps it in: no other server could take its traffic")),
-                    Holder::Operator => return (at_once, End::GiveUp("an operator's mark in HAProxy keeps it where it is")),
+                    Holder::Floor => return (at_once, End::GiveUp(Obstacle::Floor)),
+                    Holder::Operator => return (at_once, End::GiveUp(Obstacle::Mark)),
                     Holder::Haproxy | Holder::Warden => {}
                 }
             }
-            if self.policy.coordinated && !by_operator && word.permit.is_none() && leaving.out_since.is_none() {
-                return (at_once, End::GiveUp("the permit was withdrawn"));
+            // Also once it is out: whoever has it now counts on this one being back.
+            if self.policy.coordinated && needs_permit && self.permit().is_none() {
+                return (at_once, End::GiveUp(Obstacle::Permit));
             }
         }
         let out = if !self.policy.coordinated {
@@ -163,17 +191,17 @@ impl Machine {
                 Some(_) => out.plus(drain),
                 None => out.plus(drain.min(COUNTED_WITHIN)),
             })
-        } else if by_operator && self.traffic.is_none() {
+        } else if !needs_permit && self.traffic.is_none() {
             Some(leaving.since.max(self.silent_since.unwrap_or(leaving.since).plus(ANYBODY)))
         } else {
             None
         };
         let Some(out) = out else {
-            return (leaving.since.plus(CONFIRM_WITHIN), End::GiveUp("HAProxy has not confirmed in time that it is out"));
+            return (leaving.since.plus(CONFIRM_WITHIN), End::GiveUp(Obstacle::Unconfirmed));
         };
         match self.unit_free() {
-            May::From(_) => (out.max(self.dependencies_asked(leaving.since)), End::Restart),
-            May::Shut(_) => (out.plus(CONFIRM_WITHIN), End::GiveUp("systemd, or somebody's job for the unit, was in the way")),
+            May::From(..) => (out.max(self.dependencies_asked(leaving.since)), End::Restart),
+            May::Shut(_) => (out.plus(CONFIRM_WITHIN), End::GiveUp(Obstacle::Busy)),
         }
     }
 
@@ -183,11 +211,9 @@ impl Machine {
             End::Restart => return self.restart_as_planned(turn, leaving.plan),
             End::GiveUp(why) => why,
         };
-        let by_operator = leaving.plan.action == Action::Operator;
-        if !by_operator {
-            self.recycle_after = turn.now.plus(self.policy.restart.trial_every);
-        }
-        let reason = Reason::planned_given_up(why, by_operator);
+        self.put_off(turn.now, &leaving.plan);
+        let reason = Reason::planned_given_up(why, leaving.plan.action == Action::Operator);
+        self.using = None;
         match leaving.back {
             Back::Serving { healthy_since } => self.enter(turn, State::Serving { healthy_since }, reason, None),
             Back::Proving => self.afresh(turn, &reason, true),
@@ -199,8 +225,9 @@ impl Machine {
     pub(super) fn restart_as_planned(&mut self, turn: &mut Turn, plan: Plan) {
         let ticket = self.ticket();
         self.job = Some(Job { ticket, kill_at: Some(turn.now.plus(self.policy.stop.kill_after)) });
-        self.planned += 1;
-        self.using = if plan.action == Action::Operator { None } else { self.permit() };
+        self.planned = self.planned.saturating_add(1);
+        self.using = self.using.filter(|_| plan.action.needs_permit());
+        self.spent = self.using.or(self.spent);
         let cause = plan.cause.clone();
         self.last_restart = Some(LastRestart { at: turn.now, cause: cause.clone(), incident: String::new(), result: None });
         let reset_failed = self.reset_failed(turn.now);
@@ -211,10 +238,20 @@ impl Machine {
     }
 
     /// A planned restart came to nothing: the process is as it was, and out.
-    pub(super) fn planned_failed(&mut self, turn: &mut Turn, plan: &Plan, what: &str) {
-        if plan.action != Action::Operator {
-            self.recycle_after = turn.now.plus(self.policy.restart.trial_every);
+    pub(super) fn planned_failed(&mut self, turn: &mut Turn, plan: &Plan, failure: &Failure) {
+        self.put_off(turn.now, plan);
+        let reason = Reason::planned_failed(failure);
+        if self.rests() {
+            self.stopped(turn, reason);
+        } else {
+            self.afresh(turn, &reason, true);
         }
-        self.afresh(turn, &Reason::planned_failed(what), true);
+    }
+
+    /// A recycling is not tried again at once; an operator asks again.
+    fn put_off(&mut self, now: Moment, plan: &Plan) {
+        if plan.action != Action::Operator {
+            self.recycle_after = now.plus(self.pause());
+        }
     }
 }

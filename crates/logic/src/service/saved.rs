@@ -38,7 +38,8 @@ impl Machine {
     /// keep their record.
     ///
     /// What waited for answers is given the time in between. A restart that was outstanding counts as lost. The first
-    /// reading of the unit tells whether the instance is still the same.
+    /// reading of the unit tells whether the instance is still the same. A warm-up that is under way becomes as long as the
+    /// policy has it now. What was saved at a moment that has not come yet is of another boot.
     #[must_use]
     pub fn resume(policy: Policy, now: Moment, saved: Saved) -> Self {
         let Saved { at, marks, machine: old, rebooted } = saved;
@@ -50,16 +51,23 @@ impl Machine {
             }
         }
         (new.restarts, new.planned, new.dismissed, new.tickets) = (old.restarts, old.planned, old.dismissed, old.tickets);
-        if rebooted {
+        if rebooted || at > now {
             return new;
         }
         let (probes, hits, depends) = (kept_probes(&old, &new.policy), kept_hits(&old, &new.policy), kept_depends(&old, &new.policy));
-        let fresh_row = old.policy.mode != new.policy.mode;
+        let other_mode = old.policy.mode != new.policy.mode;
+        let other_warmup = old.policy.warmup != new.policy.warmup;
         let window = old.window.with_length(new.policy.restart.window);
         new = Self { policy: new.policy, marks: new.marks, at: now, probes, hits, depends, window, ..old };
-        if fresh_row {
+        if other_mode {
             // What was only said in shadow mode is no restart.
             (new.row, new.gave_up, new.window) = (0, false, Window::new(new.policy.restart.window));
+            new.recycle_after = Moment::default();
+            new.last_restart = new.last_restart.filter(|last| last.result.as_deref() != Some(mend::ONLY_SAID));
+        }
+        if let (true, State::Warming { until }, Some(instance)) = (other_warmup, &mut new.state, &mut new.instance) {
+            *until = instance.started.plus(new.policy.warmup);
+            instance.warm_until = *until;
         }
         (new.unit, new.visible, new.traffic, new.silent_since) = (None, false, None, Some(now));
         new.wait_longer(now, at);

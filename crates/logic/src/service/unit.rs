@@ -4,7 +4,7 @@ use super::input::{ActiveState, Invocation, RestartSetting, UnitSeen};
 use super::state::{Proving, State, Trouble};
 use super::{Instance, Machine, Turn};
 use crate::moment::Moment;
-use crate::reason::Reason;
+use crate::reason::{Failure, Reason};
 use warden_protocol::vocab::{Confirmed, Evidence};
 
 /// systemd's word for a unit that it will not start again by itself.
@@ -126,9 +126,9 @@ impl Machine {
         }
     }
 
-    /// systemd's start limit stands in the way of a restart.
-    pub(super) fn start_limit_hit(&self) -> bool {
-        self.unit.as_ref().is_some_and(|seen| seen.active == ActiveState::Failed && seen.result == START_LIMIT)
+    /// It does not run, and that is nothing to be mended.
+    pub(super) fn rests(&self) -> bool {
+        self.unit.as_ref().is_some_and(|seen| matches!(Phase::of(seen), Phase::Down) && mends(seen, None).is_none())
     }
 
     /// Its state does not follow from the unit: it is held, or in maintenance.
@@ -147,18 +147,22 @@ impl Machine {
         }
     }
 
-    /// Judged afresh, by what is known of the unit now. `out`: it is out of rotation, and must prove itself.
+    /// Judged afresh, by what is known of the unit now. `out`: it is out of rotation, and must prove itself; otherwise its
+    /// traffic stays as it is until probes have told.
     pub(super) fn afresh(&mut self, turn: &mut Turn, because: &Reason, out: bool) {
         for probe in &mut self.probes {
             *probe = super::Probe::default();
         }
         self.hits.iter_mut().for_each(super::Hits::clear);
         match (self.instance, self.unit.clone()) {
-            (Some(instance), _) if turn.now < instance.warm_until => {
+            (Some(instance), _) if out && turn.now < instance.warm_until => {
                 self.enter(turn, State::Warming { until: instance.warm_until }, because.clone(), None);
             }
             (Some(_), _) if out => self.prove(turn, because.clone()),
-            (Some(_), _) | (None, None) => self.enter(turn, State::Unknown, because.clone(), None),
+            (Some(_), _) | (None, None) => {
+                self.enter(turn, State::Unknown, because.clone(), None);
+                self.warm_when_out(turn);
+            }
             (None, Some(seen)) => match Phase::of(&seen) {
                 Phase::Runs | Phase::Stops => self.enter(turn, State::Starting, because.clone(), None),
                 Phase::Starts => self.starts(turn, &seen),
@@ -267,7 +271,9 @@ impl Machine {
             | State::Held
             | State::Leaving(_)
             | State::Maintenance
-            | State::Parked { .. } => self.enter(turn, State::Starting, Reason::process_ended(), Some(Evidence::Fatal)),
+            | State::Parked { .. } => {
+                self.enter(turn, State::Starting, Reason::stopped_by_itself(&seen.result), Some(Evidence::Fatal));
+            }
         }
     }
 
@@ -275,12 +281,11 @@ impl Machine {
     fn down(&mut self, turn: &mut Turn, seen: &UnitSeen, job_failed: Option<&str>) {
         self.instance = None;
         let setting = seen.restart.as_str();
-        let failed = seen.active == ActiveState::Failed;
-        let mend = mends(seen, job_failed);
-        let Some(cause) = mend else {
+        let Some(cause) = mends(seen, job_failed) else {
             let reason = match seen.restart {
                 _ if !seen.loaded => Reason::unit_missing(),
-                RestartSetting::Always => Reason::stopped_by_operator(if failed { "failed" } else { "inactive" }),
+                RestartSetting::Always if matches!(self.state, State::Unknown) => Reason::found_down(seen.active.as_str()),
+                RestartSetting::Always => Reason::stopped_by_operator(seen.active.as_str()),
                 RestartSetting::No
                 | RestartSetting::OnSuccess
                 | RestartSetting::OnFailure
@@ -295,11 +300,12 @@ impl Machine {
             return; // a restart is due anyway
         }
         let trouble = Trouble::new(turn.now, cause, Evidence::Fatal);
-        let why = job_failed.map(|result| format!("the restart job ended as {result}"));
-        self.want_restart(turn, trouble, why);
+        // Whether it can start hangs on them.
+        self.ask_dependencies_anew();
+        self.want_restart(turn, trouble, job_failed.map(|result| Failure::Ended(result.to_owned())));
     }
 
-    fn stopped(&mut self, turn: &mut Turn, reason: Reason) {
+    pub(super) fn stopped(&mut self, turn: &mut Turn, reason: Reason) {
         if matches!(self.state, State::Stopped) {
             self.reason = reason; // "is being stopped" became "is stopped"
         } else {
@@ -315,9 +321,9 @@ fn mends(seen: &UnitSeen, job_failed: Option<&str>) -> Option<Reason> {
         None
     } else if failed && seen.result == START_LIMIT {
         Some(Reason::start_limit())
-    } else if job_failed.is_some() || (failed && seen.restart != RestartSetting::Always) {
+    } else if failed && seen.restart != RestartSetting::Always {
         Some(Reason::unit_failed(&seen.result, seen.restart.as_str()))
     } else {
-        None
+        job_failed.map(|result| Reason::left_down(&Failure::Ended(result.to_owned()), seen.active.as_str()))
     }
 }

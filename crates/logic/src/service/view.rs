@@ -203,7 +203,7 @@ impl Machine {
             reason: self.reason.clone(),
             evidence: self.evidence,
             incident: self.incident.clone(),
-            traffic: self.wants(),
+            traffic: self.wants(now),
             restart: self.wish(now),
             instance: self.instance.map(|instance| (instance.invocation, instance.started)),
             warmup: self.warmup(),
@@ -248,21 +248,13 @@ impl Machine {
         self.marks.maintenance.as_ref().or(self.marks.drain.as_ref())
     }
 
-    fn wants(&self) -> Traffic {
-        match self.policy.mode {
-            Mode::Shadow => Traffic::Keep,
-            Mode::Supervise if self.marks.drain.is_some() => Traffic::Out,
-            Mode::Supervise => self.state.label().wants(),
-        }
-    }
-
     fn recycle_view(&self, now: Moment) -> Option<Recycle> {
         let at = self.instance.and_then(|instance| self.recycle_at(&instance));
         let above = self.policy.recycle.above;
         (at.is_some() || above.is_some()).then(|| Recycle { at, above, waits_for: self.recycle_waits_for(now) })
     }
 
-    fn planned_action(&self, now: Moment) -> Option<&'static str> {
+    pub(super) fn planned_action(&self, now: Moment) -> Option<&'static str> {
         let plan = if let State::Restarting { plan: Some(plan), .. } | State::Leaving(Leaving { plan, .. }) = &self.state {
             Some(plan.action)
         } else {
@@ -331,7 +323,7 @@ impl Machine {
         };
         match self.gate(trouble, now) {
             May::Shut(what) => Some(what),
-            May::From(_) => None,
+            May::From(..) => None,
         }
     }
 }

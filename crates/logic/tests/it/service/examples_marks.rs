@@ -195,6 +195,8 @@ fn an_old_process_is_recycled_with_a_permit() {
     assert_eq!((bench.state(), bench.view().permit), (ServiceState::Leaving, Some(PermitId(7))));
     bench.pass(Span::from_millis(10));
     says(&mut bench, Confirmed::Out, Holder::Warden, None, Some(7));
+    assert_eq!(stop(&bench), None, "nobody has counted its requests yet");
+    says(&mut bench, Confirmed::Out, Holder::Warden, Some(0), Some(7));
     assert_eq!((bench.state(), stop(&bench)), (ServiceState::Restarting, Some(Stop::Graceful)));
 }
 

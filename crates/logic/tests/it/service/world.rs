@@ -478,7 +478,8 @@ impl World {
         if self.policy.mode == Mode::Shadow {
             assert_eq!((view.traffic, view.restart), (Traffic::Keep, RestartWish::No), "shadow mode wants nothing");
         } else if !drained && view.mark.is_none() {
-            assert_eq!(view.traffic == Traffic::Keep, matches!(view.state, ServiceState::Unknown | ServiceState::Held));
+            assert!(view.traffic == view.state.wants() || view.state == ServiceState::Held, "{view:?}");
+            assert_ne!((view.state, view.traffic), (ServiceState::Held, Traffic::Out), "a hold takes nothing out");
         }
         if matches!(view.state, ServiceState::Parked | ServiceState::Waiting | ServiceState::Sick) {
             assert!(!view.reason.text.is_empty() && view.gates.iter().any(|gate| gate.status != GateStatus::Open), "{view:?}");
