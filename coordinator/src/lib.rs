@@ -75,6 +75,8 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
             heartbeat: config.heartbeat,
             balancer: host_name()?,
             socket: config.socket.display().to_string(),
+            // Milliseconds of the wall clock: more than one a millisecond is never given.
+            first_permit: clock::realtime_micros() / 1_000,
             clock: now,
         },
     );

@@ -1,5 +1,6 @@
 //! What Prometheus is told. Typed handles in one struct, made once and handed down.
 
+use crate::steer::Budget;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -19,6 +20,12 @@ struct OfServer {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfBackend {
     backend: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPermits {
+    backend: String,
+    change: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -82,6 +89,11 @@ pub struct Metrics {
     confirmed: Histogram,
     last_report: Family<OfNode, Gauge<f64, AtomicU64>>,
     floor_holds: Family<OfBackend, Counter>,
+    max_unavailable: Family<OfBackend, Gauge>,
+    unavailable: Family<OfBackend, Gauge>,
+    permits: Family<OfBackend, Gauge>,
+    permits_waiting: Family<OfBackend, Gauge>,
+    permit_changes: Family<OfPermits, Counter>,
     resyncs: Family<ByCause, Counter>,
     steps: Family<ByStep, Counter>,
     events: Family<ByEvent, Counter>,
@@ -118,6 +130,16 @@ impl Default for Metrics {
         registry.register_with_unit("node_last_report", "Time since the node's agent spoke", Unit::Seconds, last_report.clone());
         let floor_holds = Family::default();
         registry.register("floor_holds", "Times that the floor began to keep a server in that its agent wants out", floor_holds.clone());
+        let max_unavailable = Family::default();
+        registry.register("max_unavailable", "Nothing is taken out by plan while as many servers are unavailable", max_unavailable.clone());
+        let unavailable = Family::default();
+        registry.register("unavailable", "Servers that are unavailable, for whatever reason, or hold a permit", unavailable.clone());
+        let permits = Family::default();
+        registry.register("permits", "Permits that are held", permits.clone());
+        let permits_waiting = Family::default();
+        registry.register("permits_waiting", "Servers whose agents ask for a permit and have none yet", permits_waiting.clone());
+        let permit_changes = Family::default();
+        registry.register("permit_changes", "What happened to permits", permit_changes.clone());
         let resyncs = Family::default();
         registry.register(
             "haproxy_resyncs",
@@ -134,7 +156,25 @@ impl Default for Metrics {
         registry.register("cycles", "Cycles of the steering loop", cycles.clone());
         let woken = Counter::default();
         registry.register("cycles_by_report", "Cycles that a report began", woken.clone());
-        Self { registry, server_in, apply, confirmed, last_report, floor_holds, resyncs, steps, events, reports, cycles, woken }
+        Self {
+            registry,
+            server_in,
+            apply,
+            confirmed,
+            last_report,
+            floor_holds,
+            max_unavailable,
+            unavailable,
+            permits,
+            permits_waiting,
+            permit_changes,
+            resyncs,
+            steps,
+            events,
+            reports,
+            cycles,
+            woken,
+        }
     }
 }
 
@@ -178,6 +218,22 @@ impl Metrics {
     pub(crate) fn cycle(&self, by_report: bool) {
         self.cycles.inc();
         self.woken.inc_by(u64::from(by_report));
+    }
+
+    pub(crate) fn permit(&self, server: &ServerId, change: &'static str) {
+        self.permit_changes.get_or_create(&OfPermits { backend: server.backend.to_string(), change }).inc();
+    }
+
+    /// Replaces all: a backend that is gone shall not stay in the figures.
+    pub(crate) fn budgets(&self, budgets: Vec<Budget<'_>>) {
+        let families = [&self.max_unavailable, &self.unavailable, &self.permits, &self.permits_waiting];
+        families.iter().for_each(|family| family.clear());
+        for Budget { backend, max, unavailable, permits, waiting } in budgets {
+            for (family, count) in families.iter().zip([max, unavailable, permits, waiting]) {
+                let count = i64::try_from(count).unwrap_or(i64::MAX);
+                family.get_or_create(&OfBackend { backend: backend.to_owned() }).set(count);
+            }
+        }
     }
 
     /// Replaces all: a server that is gone shall not stay in the figures.

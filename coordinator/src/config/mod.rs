@@ -3,12 +3,14 @@
 //! Every key and its default is in `units/etc/warden/coordinator.d/10-defaults.toml`; a test holds that file against this one.
 //! Guarantees: what a [`Config`] holds fits together. Left to others: whether addresses are this machine's, whether sockets exist.
 
-use std::collections::BTreeMap;
+mod backend;
+
+use crate::steer::ASKING_BEAT_MS;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use warden_edge::config::{Directories, Faults, Found, Section, Tree};
-use warden_logic::fleet::{BackendPolicy, Policy};
+use warden_logic::fleet::Policy;
 
 /// The checked configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +55,8 @@ fn check(tree: Tree) -> Result<Config, Faults> {
     let haproxy = haproxy.map_or_else(Haproxy::default, Haproxy::read);
     let agents = root.table("agents");
     let agents = agents.map_or_else(Agents::default, Agents::read);
-    let backends = root.named_tables("backend").into_iter().map(|(name, section)| (name.value, backend(section))).collect();
+    let beat = agents.heartbeat.min(Duration::from_millis(ASKING_BEAT_MS));
+    let backends = root.named_tables("backend").into_iter().map(|(name, section)| (name.value, backend::read(section, beat))).collect();
     root.finish();
     let config = Config {
         files: tree.files().to_vec(),
@@ -135,22 +138,6 @@ impl Agents {
     }
 }
 
-fn backend(section: Section<'_>) -> BackendPolicy {
-    let default = BackendPolicy::default();
-    let min = section.integer("min_in_traffic", 0..=10_000).and_then(|found| u32::try_from(found.value).ok());
-    let table = section.text_map("servers").map(|found| found.value).unwrap_or_default();
-    let mut servers = BTreeMap::new();
-    let mut nodes = BTreeMap::new();
-    for (server, node) in table {
-        if let Some(other) = nodes.insert(node.value.clone(), server.value.clone()) {
-            section.fault(node.place, format!("node {} stands for server {other} already: one node, one server", node.value));
-        }
-        servers.insert(server.value, node.value);
-    }
-    section.finish();
-    BackendPolicy { min_in_traffic: min.unwrap_or(default.min_in_traffic), servers }
-}
-
 fn address(section: &Section<'_>, key: &'static str, default: &str) -> Found<SocketAddr> {
     let found = section.text(key);
     let found = Found::or(found, section, default.to_owned());
@@ -184,6 +171,10 @@ fn span(section: &Section<'_>, key: &'static str, default: Duration, range: std:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+    use warden_logic::fleet::BackendPolicy;
+    use warden_logic::fleet::budget::{MaxUnavailable, Share};
+    use warden_logic::moment::Span;
 
     fn parse(text: &str) -> Result<Config, String> {
         Tree::parse("c.toml", text).and_then(check).map_err(|faults| faults.to_string())
@@ -213,6 +204,11 @@ mod tests {
             "lease",
             "orphan_after",
             "min_in_traffic",
+            "max_unavailable",
+            "max_suspect_share",
+            "soak",
+            "permit_lease",
+            "start_by",
         ] {
             assert!(sample.contains(&format!("# {key} = ")), "{key} is not in the sample");
         }
@@ -222,7 +218,8 @@ mod tests {
     fn everything_can_be_said() {
         let config = parse(
             "listen = '192.0.2.1:1'\nadmin = '/a'\npage = '[::1]:2'\n[haproxy]\nsocket = '/s'\nagent_port = 3\ncycle = '1s'\ncommand_timeout = '50ms'\n\
-             [agents]\nheartbeat = '2s'\nlease = '6s'\norphan_after = '2m'\n[backend.b]\nmin_in_traffic = 2\nservers = { s1 = 'n1', s2 = 'n2' }\n",
+             [agents]\nheartbeat = '2s'\nlease = '6s'\norphan_after = '2m'\n[backend.b]\nmin_in_traffic = 2\nservers = { s1 = 'n1', s2 = 'n2' }\n\
+             max_unavailable = '25%'\nmax_suspect_share = 0.333\nsoak = '1m'\npermit_lease = '10m'\nstart_by = '20s'\n[backend.c]\nmax_unavailable = 3\nmax_suspect_share = 1\nsoak = '0s'\n",
         );
         let config = config.unwrap();
         assert_eq!((config.listen.to_string().as_str(), config.page.to_string().as_str()), ("192.0.2.1:1", "[::1]:2"));
@@ -232,7 +229,21 @@ mod tests {
         );
         assert_eq!(config.policy.agent_port, 3);
         let servers = BTreeMap::from([("s1".to_owned(), "n1".to_owned()), ("s2".to_owned(), "n2".to_owned())]);
-        assert_eq!(config.policy.backend("b"), &BackendPolicy { min_in_traffic: 2, servers });
+        let b = BackendPolicy {
+            min_in_traffic: 2,
+            max_unavailable: MaxUnavailable::Percent(25),
+            max_suspect_share: Share::from_thousandths(333),
+            soak: Span::from_secs(60),
+            permit_lease: Span::from_secs(600),
+            start_by: Span::from_secs(20),
+            servers,
+        };
+        assert_eq!(config.policy.backend("b"), &b);
+        let c = config.policy.backend("c");
+        assert_eq!(
+            (c.max_unavailable, c.max_suspect_share, c.soak),
+            (MaxUnavailable::Servers(3), Share::from_thousandths(1_000), Span::ZERO)
+        );
         assert_eq!(config.policy.backend("else"), &BackendPolicy::default());
     }
 
@@ -240,7 +251,9 @@ mod tests {
     fn all_faults_come_at_once_with_their_places() {
         let faults = parse(
             "listen = 'here'\nadmin = 'run/x'\npages = '127.0.0.1:1'\n[haproxy]\nagent_port = 70000\ncycle = 250\n[agents]\nheartbeat = '2s'\nlease = '3s'\norphan_after = '3s'\n\
-             [backend.b]\nmin_in_traffic = -1\nservers = { s1 = 'n', s2 = 'n' }\n",
+             [backend.b]\nmin_in_traffic = -1\nservers = { s1 = 'n', s2 = 'n' }\n\
+             max_unavailable = '101%'\nmax_suspect_share = 1.5\nsoak = 30\npermit_lease = '20s'\nstart_by = '20s'\n\
+             [backend.c]\nmax_unavailable = 'all'\nmax_suspect_share = 'half'\nstart_by = '1s'\n[backend.d]\nmax_unavailable = -1\npermit_lease = '5s'\n",
         )
         .unwrap_err();
         let lines: Vec<&str> = faults.lines().collect();
@@ -254,6 +267,15 @@ mod tests {
             "c.toml:10:16: `orphan_after` must be longer than `lease`",
             "c.toml:12:18: `min_in_traffic` must be from 0 to 10000, and is -1",
             "c.toml:13:28: node n stands for server s1 already: one node, one server",
+            "c.toml:14:19: `max_unavailable` must be a number of servers or a share of them, as in 1 or \"25%\", and is \"101%\"",
+            "c.toml:15:21: `max_suspect_share` must be from 0 to 1, and is 1.5",
+            "c.toml:16:8: `soak` is 30 without a unit; write \"30s\" if seconds are meant",
+            "c.toml:18:1: `start_by` must be shorter than `permit_lease`: 20s ≥ 20s",
+            "c.toml:20:19: `max_unavailable` must be a number of servers or a share of them, as in 1 or \"25%\", and is \"all\"",
+            "c.toml:21:21: `max_suspect_share` must be a number, and is text",
+            "c.toml:22:1: `start_by` must be at least 2s, or a permit is void before its holder hears of it: 1s",
+            "c.toml:23:1: `start_by` must be shorter than `permit_lease`: 10s ≥ 5s",
+            "c.toml:24:19: `max_unavailable` must be from 0 to 10000, and is -1",
         ];
         assert_eq!(lines.len(), expected.len(), "{faults}");
         for (line, start) in lines.iter().zip(expected) {

@@ -3,6 +3,7 @@
 //! The catalog (`journalctl -x`) explains every id: what it means, what happens next, what a person can do.
 
 use super::knowledge::Knowledge;
+use super::permitted::SharedCauses;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use warden_logic::fleet::judge::Note;
@@ -18,6 +19,8 @@ pub(super) struct Event {
     pub(super) node: Option<String>,
     pub(super) unit: Option<String>,
     pub(super) incident: Option<String>,
+    /// The permit that it is about.
+    pub(super) permit: Option<u64>,
     /// The label of the reason behind it.
     pub(super) reason: Option<String>,
     /// Microseconds from a report's arrival until HAProxy confirmed what it asked for.
@@ -89,14 +92,44 @@ kinds! {
     TwoSpeakers = "two_speakers" "7f0d2a1b5c7e4a04a8c35d0e91b6f211" Error,
     /// A service is no server.
     Unmatched = "unmatched" "7f0d2a1b5c7e4a04a8c35d0e91b6f212" Error,
+    /// A permit was given.
+    PermitGranted = "permit_granted" "7f0d2a1b5c7e4a04a8c35d0e91b6f213" Info,
+    /// Its holder has begun.
+    PermitBegun = "permit_begun" "7f0d2a1b5c7e4a04a8c35d0e91b6f214" Info,
+    /// A permit that this coordinator has not given was learned of.
+    PermitLearned = "permit_learned" "7f0d2a1b5c7e4a04a8c35d0e91b6f215" Info,
+    /// Its holder is back, and has to stay well for a while.
+    PermitSoaking = "permit_soaking" "7f0d2a1b5c7e4a04a8c35d0e91b6f216" Info,
+    /// Its holder is back and well.
+    PermitReleased = "permit_released" "7f0d2a1b5c7e4a04a8c35d0e91b6f217" Info,
+    /// A permit came to nothing.
+    PermitVoid = "permit_void" "7f0d2a1b5c7e4a04a8c35d0e91b6f218" Info,
+    /// A permit is over, and its holder is not back.
+    PermitExpired = "permit_expired" "7f0d2a1b5c7e4a04a8c35d0e91b6f219" Error,
+    /// A server leaves by plan, and its permit does not count.
+    NoPermit = "no_permit" "7f0d2a1b5c7e4a04a8c35d0e91b6f21a" Warning,
+    /// Restarts are withheld: too many servers look sick at once.
+    SharedCause = "shared_cause" "7f0d2a1b5c7e4a04a8c35d0e91b6f21b" Error,
+    /// They are no longer withheld.
+    SharedCauseOver = "shared_cause_over" "7f0d2a1b5c7e4a04a8c35d0e91b6f21c" Info,
 }
 
 impl Event {
     pub(super) fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Self { kind, server: None, node: None, unit: None, incident: None, reason: None, confirmed_usec: None, text: text.into() }
+        Self {
+            kind,
+            server: None,
+            node: None,
+            unit: None,
+            incident: None,
+            permit: None,
+            reason: None,
+            confirmed_usec: None,
+            text: text.into(),
+        }
     }
 
-    fn of_server(known: &Knowledge, kind: Kind, id: &ServerId, text: impl fmt::Display) -> Self {
+    pub(super) fn of_server(known: &Knowledge, kind: Kind, id: &ServerId, text: impl fmt::Display) -> Self {
         let speaker = known.speaker(id);
         Self {
             server: Some(id.clone()),
@@ -135,7 +168,7 @@ impl Event {
                 };
                 match known.note(id) {
                     Some(note @ Note::Orphan { .. }) => Self::of_server(known, Kind::Orphan, id, format_args!("{note}; {then}")),
-                    Some(Note::Floor { .. } | Note::Operator(_) | Note::NoLever { .. }) | None => {
+                    Some(Note::Floor { .. } | Note::Operator(_) | Note::NoLever { .. } | Note::NoPermit) | None => {
                         Self::of_server(known, Kind::Back, id, format_args!("back: {then}"))
                     }
                 }
@@ -160,6 +193,7 @@ impl Event {
                     WARDEN_NODE = self.node.as_deref(),
                     WARDEN_UNIT = self.unit.as_deref(),
                     WARDEN_INCIDENT = self.incident.as_deref(),
+                    WARDEN_PERMIT = self.permit,
                     WARDEN_REASON = self.reason.as_deref(),
                     WARDEN_CONFIRMED_USEC = self.confirmed_usec,
                     "{}",
@@ -185,6 +219,7 @@ pub(super) struct Said {
     two: BTreeSet<String>,
     heard: BTreeSet<String>,
     unmatched: BTreeSet<(String, String)>,
+    shared_causes: SharedCauses,
 }
 
 impl Said {
@@ -194,6 +229,7 @@ impl Said {
         self.nodes(known, now, &mut events);
         if known.current {
             self.servers(known, &mut events);
+            self.shared_causes.news(known, &mut events);
         }
         events
     }
@@ -279,6 +315,7 @@ fn held(known: &Knowledge, id: &ServerId, note: &Note) -> Option<Event> {
         Note::Floor { .. } => Kind::FloorHolds,
         Note::Operator(_) => Kind::Operator,
         Note::NoLever { .. } => Kind::NoLever,
+        Note::NoPermit => Kind::NoPermit,
         Note::Orphan { .. } => return None, // said by the step that puts it back
     };
     Some(Event::of_server(known, kind, id, note))
@@ -293,7 +330,7 @@ fn released(known: &Knowledge, id: &ServerId, note: &Note) -> Option<Event> {
             id,
             format_args!("`{}` is gone; Warden looks after it again", mark.as_str()),
         )),
-        Note::NoLever { .. } | Note::Orphan { .. } => None,
+        Note::NoLever { .. } | Note::Orphan { .. } | Note::NoPermit => None,
     }
 }
 

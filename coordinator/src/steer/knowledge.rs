@@ -2,15 +2,17 @@
 
 use super::rates::Rates;
 use std::collections::{BTreeMap, HashMap};
-use warden_logic::fleet::Policy;
 use warden_logic::fleet::judge::{Judgement, Note, judge};
 use warden_logic::fleet::ledger::Ledger;
 use warden_logic::fleet::matching::{Matches, matches};
 use warden_logic::fleet::observed::{Observed, Server, ServerId};
+use warden_logic::fleet::permits::{self, Permits};
 use warden_logic::fleet::plan::{Step, plan};
 use warden_logic::fleet::roster::{Refused, Roster};
+use warden_logic::fleet::{Policy, Scene};
 use warden_logic::moment::Moment;
 use warden_protocol::v1::report::{Report, ServiceReport};
+use warden_protocol::vocab::ServiceState;
 
 /// What is known now.
 #[derive(Debug)]
@@ -19,6 +21,9 @@ pub(super) struct Knowledge {
     pub(super) roster: Roster,
     pub(super) ledger: Ledger,
     pub(super) matches: Matches,
+    pub(super) permits: Permits,
+    /// What happened to permits, and has not been told yet.
+    news: Vec<permits::News>,
     /// What stood in the way of single servers in the last cycle.
     notes: BTreeMap<ServerId, Note>,
     /// The last reading of HAProxy.
@@ -37,12 +42,15 @@ pub(super) struct Knowledge {
 }
 
 impl Knowledge {
-    pub(super) fn new(policy: Policy) -> Self {
+    /// `first_permit`: a number that no coordinator before has given to a permit.
+    pub(super) fn new(policy: Policy, first_permit: u64) -> Self {
         Self {
             policy,
             roster: Roster::default(),
             ledger: Ledger::default(),
             matches: Matches::default(),
+            permits: Permits::new(first_permit),
+            news: Vec::new(),
             notes: BTreeMap::new(),
             observed: None,
             places: HashMap::new(),
@@ -84,7 +92,7 @@ impl Knowledge {
         self.current = true;
     }
 
-    /// Matches, judges and plans by the last reading; without one nothing is planned.
+    /// Matches, reviews the permits, judges and plans by the last reading; without one nothing is planned.
     pub(super) fn think(&mut self, now: Moment) -> Vec<Step> {
         let Some(observed) = &self.observed else { return Vec::new() };
         self.matches = matches(&self.policy, observed, &self.roster);
@@ -92,11 +100,33 @@ impl Knowledge {
             return Vec::new();
         }
         self.ledger.note(now, self.policy.lease, observed, &self.matches, &self.roster);
-        let judgements = judge(now, &self.policy, observed, &self.roster, &self.matches, &self.ledger);
-        let steps = plan(observed, &self.ledger, &judgements);
+        self.review(now);
+        let Some(scene) = self.scene(now) else { return Vec::new() };
+        let judgements = judge(&scene, &self.permits);
+        let steps = plan(scene.observed, &self.ledger, &judgements);
         self.refusals.retain(|id, _| self.places.contains_key(id));
         self.notes = judgements.into_iter().filter_map(|Judgement { id, note, .. }| Some((id, note?))).collect();
         steps
+    }
+
+    /// Looks at the permits once more, after a plan was carried out: a server that is out by now may be restarted.
+    pub(super) fn review(&mut self, now: Moment) {
+        let Some(observed) = self.observed.as_ref().filter(|_| self.current) else { return };
+        let (policy, roster, matches, ledger) = (&self.policy, &self.roster, &self.matches, &self.ledger);
+        let news = self.permits.review(&Scene { now, policy, observed, roster, matches, ledger });
+        self.revision += u64::from(!news.is_empty());
+        self.news.extend(news);
+    }
+
+    /// What happened to permits since it was asked last.
+    pub(super) fn take_news(&mut self) -> Vec<permits::News> {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Everything at once, by the last reading.
+    pub(super) fn scene(&self, now: Moment) -> Option<Scene<'_>> {
+        let observed = self.observed.as_ref()?;
+        Some(Scene { now, policy: &self.policy, observed, roster: &self.roster, matches: &self.matches, ledger: &self.ledger })
     }
 
     /// Enters that a step was carried out.
@@ -113,6 +143,16 @@ impl Knowledge {
     /// The requests that are left of a server that takes no new ones; nothing before they were counted afterwards.
     pub(super) fn sessions_left(&self, id: &ServerId) -> Option<u64> {
         self.rates.sessions(id, *self.idle_since.get(id)?)
+    }
+
+    /// True while somebody waits for the requests that are left of a server: it leaves, takes no new ones, and they are not known to be done.
+    pub(super) fn somebody_drains(&self) -> bool {
+        let leaving = self.roster.nodes().filter(|(_, node)| node.services.iter().any(|service| service.state == ServiceState::Leaving));
+        let mut servers = leaving.flat_map(|(name, _)| self.matches.of_node(name));
+        servers.any(|(_, id)| {
+            let leaves = self.speaker(id).is_some_and(|(_, service)| service.state == ServiceState::Leaving);
+            leaves && self.idle_since.contains_key(id) && self.sessions_left(id) != Some(0)
+        })
     }
 
     /// Who speaks for a server: the node's name and what it said last, whether that still counts or not.

@@ -10,6 +10,8 @@
 mod events;
 mod knowledge;
 mod link;
+mod pace;
+mod permitted;
 mod rates;
 mod view;
 
@@ -19,6 +21,7 @@ use crate::metrics::{Metrics, Outcome};
 use events::{Event, Said};
 use knowledge::Knowledge;
 use link::Link;
+use pace::Pace;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
@@ -35,16 +38,17 @@ use warden_protocol::v1::fleet::FleetStatus;
 use warden_protocol::v1::report::{Directives, Report};
 
 pub use link::Pulse;
+pub(crate) use view::{ASKING_BEAT_MS, Budget};
 
 /// Calls that wait for the loop. An agent has one report under way, so 10,000 agents bring at most 10,000; a call is taken in a few
 /// microseconds, and the ones above the bound wait in their connections. 1,024 calls of 2 kB are 2 MB.
 const CALLS: usize = 1_024;
 /// Calls that are taken before HAProxy is asked once for all of them.
 const AT_ONCE: usize = 64;
-/// Between two readings of the counters, which cost HAProxy four times as much as its servers' states.
+/// The gauges of single servers and nodes are set anew so often.
+const GAUGES_EVERY: Duration = Duration::from_secs(1);
 /// The label of the event that the floor began to hold.
 pub(crate) const FLOOR_HOLDS: &str = events::Kind::FloorHolds.label();
-const COUNTERS_EVERY: Duration = Duration::from_secs(1);
 
 /// Everything that can be asked of the loop.
 #[derive(Debug)]
@@ -82,6 +86,8 @@ pub struct Settings {
     pub balancer: String,
     /// HAProxy's socket, for people.
     pub socket: String,
+    /// The number of the first permit: one that no coordinator before this one has given.
+    pub first_permit: u64,
     /// The clock.
     pub clock: fn() -> Moment,
 }
@@ -103,7 +109,8 @@ pub struct Steering<R> {
     clock: fn() -> Moment,
     metrics: Arc<Metrics>,
     calls: mpsc::Receiver<Call>,
-    counted: Option<Instant>,
+    pace: Pace,
+    gauged: Option<Instant>,
 }
 
 /// Why a cycle runs.
@@ -127,7 +134,7 @@ impl<R: RuntimeApi> Steering<R> {
         let steering = Self {
             runtime,
             board,
-            known: Knowledge::new(settings.policy),
+            known: Knowledge::new(settings.policy, settings.first_permit),
             link: Link::default(),
             said: Said::default(),
             myself,
@@ -136,7 +143,8 @@ impl<R: RuntimeApi> Steering<R> {
             clock: settings.clock,
             metrics,
             calls,
-            counted: None,
+            pace: Pace::default(),
+            gauged: None,
         };
         (steering, sender)
     }
@@ -161,6 +169,7 @@ impl<R: RuntimeApi> Steering<R> {
                     let events = self.run_cycle(Woke::Timer, &BTreeMap::new()).await;
                     self.write(&events);
                     self.count().await;
+                    self.gauge();
                 }
                 taken = self.calls.recv_many(&mut calls, AT_ONCE) => {
                     if taken == 0 {
@@ -198,6 +207,10 @@ impl<R: RuntimeApi> Steering<R> {
             }
         }
         let events = if changed { self.run_cycle(Woke::Report, &arrivals).await } else { Vec::new() };
+        if self.known.somebody_drains() {
+            // Whoever leaves is told with this very answer what is left of it.
+            self.count().await;
+        }
         for (node, outcome, answer) in heard {
             self.metrics.report(match &outcome {
                 Ok(()) => Outcome::Taken,
@@ -206,7 +219,7 @@ impl<R: RuntimeApi> Steering<R> {
                 Err(Refused::Full) => Outcome::Full,
             });
             // Whoever hung up meanwhile reports again.
-            drop(answer.send(outcome.map(|()| view::directives(&self.known, &self.myself, &node))));
+            drop(answer.send(outcome.map(|()| view::directives(&self.known, &self.myself, &node, (self.clock)()))));
         }
         for answer in lookers {
             let haproxy = self.link.status(&self.myself.socket, self.known.observed.as_ref());
@@ -234,11 +247,16 @@ impl<R: RuntimeApi> Steering<R> {
             self.carry_out(&steps, deadline).await;
             let again = self.read(deadline, &mut events).await;
             self.known.see((self.clock)(), again);
+            self.known.review((self.clock)());
             let done = (self.clock)();
             self.metrics.applied(done.since(began));
             events.extend(steps.iter().filter_map(|step| self.outcome(step, done, arrivals)));
         }
         let now = (self.clock)();
+        for news in self.known.take_news() {
+            self.metrics.permit(&news.server, permitted::change(&news.what));
+            events.push(permitted::event(&self.known, &news));
+        }
         events.extend(self.said.news(&self.known, now));
         if woke == Woke::Timer {
             self.board.say_all(&self.known.ledger);
@@ -345,17 +363,27 @@ impl<R: RuntimeApi> Steering<R> {
 
     /// Reads the counters when it is time. A failure costs figures and a reconnection, no decision.
     async fn count(&mut self) {
-        if !self.known.current || self.counted.is_some_and(|counted| counted.elapsed() < COUNTERS_EVERY) {
+        let began = Instant::now();
+        if !self.known.current || !self.pace.due(began, self.known.somebody_drains()) {
             return;
         }
-        self.counted = Some(Instant::now());
-        match self.runtime.counters(Instant::now() + self.command_timeout).await {
+        match self.runtime.counters(began + self.command_timeout).await {
             Ok(counters) => self.known.rates.note((self.clock)(), counters),
             Err(error) => self.push_failed(&error),
         }
+        self.pace.read(began, Instant::now());
+    }
+
+    /// Sets the gauges of everything that comes and goes, when it is time.
+    fn gauge(&mut self) {
+        if self.gauged.is_some_and(|gauged| gauged.elapsed() < GAUGES_EVERY) {
+            return;
+        }
+        self.gauged = Some(Instant::now());
         let in_traffic = self.known.observed.iter().flat_map(|observed| &observed.servers);
         self.metrics.servers(in_traffic.map(|server| (&server.id, server.takes_traffic())));
         let now = (self.clock)();
         self.metrics.nodes(self.known.roster.nodes().map(|(name, node)| (name, now.since(node.heard))));
+        self.metrics.budgets(view::budgets(&self.known, now));
     }
 }

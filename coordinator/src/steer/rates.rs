@@ -3,23 +3,31 @@
 use crate::haproxy::Counters;
 use std::collections::{HashMap, VecDeque};
 use warden_logic::fleet::observed::ServerId;
-use warden_logic::moment::Moment;
+use warden_logic::moment::{Moment, Span};
 
-/// Readings that are kept of a server. One a second: rates over the last five seconds.
+/// Readings that are kept of a server, at least so far apart: rates over the last five seconds.
 const READINGS: usize = 6;
+const APART: Span = Span::from_millis(900);
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Reading {
     at: Moment,
     requests: u64,
     errors: u64,
-    sessions: u64,
+}
+
+/// What one server counted.
+#[derive(Clone, Debug, Default)]
+struct Counted {
+    readings: VecDeque<Reading>,
+    /// The requests that it had when it was read last.
+    sessions: Option<(Moment, u64)>,
 }
 
 /// What every server counted lately.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rates {
-    servers: HashMap<ServerId, VecDeque<Reading>>,
+    servers: HashMap<ServerId, Counted>,
 }
 
 /// Per second, over the last few seconds.
@@ -35,26 +43,30 @@ impl Rates {
     pub(super) fn note(&mut self, now: Moment, counters: Vec<Counters>) {
         let mut old = std::mem::take(&mut self.servers);
         for Counters { id, requests, errors, sessions } in counters {
-            let mut readings = old.remove(&id).unwrap_or_default();
+            let mut counted = old.remove(&id).unwrap_or_default();
+            counted.sessions = Some((now, sessions));
+            let readings = &mut counted.readings;
             if readings.back().is_some_and(|last| requests < last.requests || errors < last.errors) {
                 readings.clear();
             }
-            readings.push_back(Reading { at: now, requests, errors, sessions });
+            if readings.back().is_none_or(|last| now.since(last.at) >= APART) {
+                readings.push_back(Reading { at: now, requests, errors });
+            }
             if readings.len() > READINGS {
                 readings.pop_front();
             }
-            self.servers.insert(id, readings);
+            self.servers.insert(id, counted);
         }
     }
 
     /// The requests that a server had, by a reading that is younger than `since`.
     pub(super) fn sessions(&self, id: &ServerId, since: Moment) -> Option<u64> {
-        self.servers.get(id)?.back().filter(|last| last.at > since).map(|last| last.sessions)
+        self.servers.get(id)?.sessions.filter(|(at, _)| *at > since).map(|(_, sessions)| sessions)
     }
 
     /// What is known of a server: nothing before two readings.
     pub(super) fn of(&self, id: &ServerId) -> Option<Rate> {
-        let readings = self.servers.get(id)?;
+        let readings = &self.servers.get(id)?.readings;
         let (first, last) = (readings.front()?, readings.back()?);
         let micros = last.at.since(first.at).as_micros();
         if micros == 0 {

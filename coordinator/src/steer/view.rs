@@ -5,11 +5,17 @@ use std::collections::BTreeSet;
 use warden_logic::fleet::judge::Note;
 use warden_logic::fleet::ledger::Verdict;
 use warden_logic::fleet::observed::{Mark, Observed, Operation, Server, ServerId};
-use warden_logic::moment::Moment;
-use warden_protocol::v1::fleet::{BackendStatus, FleetStatus, HaproxyStatus, ServerStatus, Unmatched};
-use warden_protocol::v1::report::{Directive, Directives, TrafficStatus};
+use warden_logic::fleet::permits::{self, Lease, Phase};
+use warden_logic::moment::{Moment, Span};
+use warden_protocol::v1::fleet::{BackendStatus, FleetStatus, HaproxyStatus, HeldPermit, ServerStatus, Unmatched};
+use warden_protocol::v1::report::{Directive, Directives, Permit, ServiceReport, TrafficStatus, Waiting};
 use warden_protocol::v1::{Reason, VERSION};
-use warden_protocol::vocab::{Confirmed, Holder, Traffic};
+use warden_protocol::vocab::{Confirmed, Holder, RestartWish, ServiceState, Traffic};
+
+/// The beat of an agent that waits for requests in flight to end.
+const LEAVING_BEAT_MS: u64 = 250;
+/// The beat of an agent that asks for a permit, and of one that has not begun to use it: at least one, whatever the fleet's beat is.
+pub(crate) const ASKING_BEAT_MS: u64 = 1_000;
 
 /// What does not change while the coordinator runs.
 #[derive(Clone, Debug)]
@@ -25,18 +31,49 @@ pub(super) struct Myself {
 }
 
 /// The answer to a node's report.
-pub(super) fn directives(known: &Knowledge, myself: &Myself, node: &str) -> Directives {
+pub(super) fn directives(known: &Knowledge, myself: &Myself, node: &str, now: Moment) -> Directives {
     let services = known.roster.node(node).map(|node| node.services.as_slice()).unwrap_or_default();
     let directive = |(service, id): &(usize, ServerId)| {
         let unit = services.get(*service)?.unit.clone();
-        Some(Directive { unit, traffic: traffic(known, myself, known.server(id)?), permit: None })
+        Some(Directive { unit, traffic: traffic(known, myself, known.server(id)?), permit: permit(known, id, now) })
     };
+    let waiting = |(service, id): &(usize, ServerId)| {
+        let wait = known.permits.wait(id)?;
+        Some(Waiting { unit: services.get(*service)?.unit.clone(), reason: reason(wait.label(), wait.to_string()) })
+    };
+    let servers = known.matches.of_node(node);
     Directives {
         v: VERSION,
         revision: known.revision,
-        heartbeat_ms: myself.heartbeat_ms,
-        services: known.matches.of_node(node).iter().filter_map(directive).collect(),
+        heartbeat_ms: services.iter().filter_map(beat).fold(myself.heartbeat_ms, u64::min),
+        services: servers.iter().filter_map(directive).collect(),
+        waits: servers.iter().filter_map(waiting).collect(),
     }
+}
+
+/// What is under way wants to be heard of sooner than the fleet's beat.
+fn beat(service: &ServiceReport) -> Option<u64> {
+    match service.state {
+        ServiceState::Leaving => Some(LEAVING_BEAT_MS),
+        _ if service.wants.restart == RestartWish::Ask => Some(ASKING_BEAT_MS),
+        _ => None,
+    }
+}
+
+/// The permit that may be used. One that has not begun is not offered while HAProxy does not answer: its holder could not leave.
+fn permit(known: &Knowledge, id: &ServerId, now: Moment) -> Option<Permit> {
+    let lease = known.permits.lease(id)?;
+    let offered = match lease.phase {
+        Phase::Granted => known.current,
+        Phase::InUse => true,
+        Phase::Soaking { .. } => false,
+    };
+    offered.then(|| Permit {
+        id: lease.id,
+        action: lease.action.word().to_owned(),
+        start_by_ms: lease.start_in(now).as_millis(),
+        expires_in_ms: lease.expires_in(now).as_millis(),
+    })
 }
 
 /// One server's traffic.
@@ -56,7 +93,9 @@ pub(super) fn traffic(known: &Knowledge, myself: &Myself, server: &Server) -> Tr
         _ if server.mark().is_some() => Holder::Operator,
         (Some(Note::Floor { .. }), _) => Holder::Floor,
         (_, Some(Verdict::Out(_))) => Holder::Warden,
-        (Some(Note::Operator(_) | Note::NoLever { .. } | Note::Orphan { .. }) | None, Some(Verdict::In) | None) => Holder::Haproxy,
+        (Some(Note::Operator(_) | Note::NoLever { .. } | Note::Orphan { .. } | Note::NoPermit) | None, Some(Verdict::In) | None) => {
+            Holder::Haproxy
+        }
     };
     TrafficStatus {
         wanted,
@@ -85,14 +124,7 @@ fn words(server: &Server, verdict: Option<&Verdict>) -> String {
 
 /// The whole fleet.
 pub(super) fn fleet(known: &Knowledge, myself: &Myself, haproxy: HaproxyStatus, now: Moment) -> FleetStatus {
-    let concerned: BTreeSet<&str> = known
-        .policy
-        .backends
-        .keys()
-        .map(String::as_str)
-        .chain(known.roster.nodes().flat_map(|(_, node)| node.services.iter().map(|service| service.backend.as_str())))
-        .collect();
-    let backends = known.observed.iter().flat_map(Observed::backends).filter(|(name, _)| concerned.contains(name));
+    let backends = concerned(known);
     let unmatched = known.matches.unmatched.iter().map(|unmatched| Unmatched {
         node: unmatched.node.clone(),
         unit: unmatched.unit.clone(),
@@ -107,7 +139,7 @@ pub(super) fn fleet(known: &Knowledge, myself: &Myself, haproxy: HaproxyStatus, 
         uptime_ms: now.since(myself.began).as_millis(),
         revision: known.revision,
         haproxy,
-        backends: backends.map(|(name, servers)| backend(known, myself, now, name, servers)).collect(),
+        backends: backends.iter().map(|(name, servers)| backend(known, myself, now, name, servers)).collect(),
         unmatched: unmatched.collect(),
         notes: two
             .map(|(name, _)| {
@@ -117,12 +149,45 @@ pub(super) fn fleet(known: &Knowledge, myself: &Myself, haproxy: HaproxyStatus, 
     }
 }
 
+/// The backends that the configuration or an agent names, as far as HAProxy has them.
+fn concerned(known: &Knowledge) -> Vec<(&str, &[Server])> {
+    let configured = known.policy.backends.keys().map(String::as_str);
+    let reported = known.roster.nodes().flat_map(|(_, node)| node.services.iter().map(|service| service.backend.as_str()));
+    let names: BTreeSet<&str> = configured.chain(reported).collect();
+    known.observed.iter().flat_map(Observed::backends).filter(|(name, _)| names.contains(name)).collect()
+}
+
+/// How the budget of one backend stands, in servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Budget<'a> {
+    pub(crate) backend: &'a str,
+    pub(crate) max: usize,
+    pub(crate) unavailable: usize,
+    pub(crate) permits: usize,
+    pub(crate) waiting: usize,
+}
+
+/// The same for every backend.
+pub(super) fn budgets(known: &Knowledge, now: Moment) -> Vec<Budget<'_>> {
+    let budget = |(backend, servers): (_, &[Server])| {
+        let (max, unavailable) = known.scene(now).map_or((0, 0), |scene| permits::spent(&scene, &known.permits, servers));
+        let permits = servers.iter().filter(|server| known.permits.lease(&server.id).is_some()).count();
+        let waiting = servers.iter().filter(|server| known.permits.wait(&server.id).is_some()).count();
+        Budget { backend, max, unavailable, permits, waiting }
+    };
+    concerned(known).into_iter().map(budget).collect()
+}
+
 fn backend(known: &Knowledge, myself: &Myself, now: Moment, name: &str, servers: &[Server]) -> BackendStatus {
+    let (max, unavailable) = known.scene(now).map_or((0, 0), |scene| permits::spent(&scene, &known.permits, servers));
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     BackendStatus {
         name: name.to_owned(),
         min_in_traffic: known.policy.backend(name).min_in_traffic,
-        in_traffic: u32::try_from(servers.iter().filter(|server| server.takes_traffic()).count()).unwrap_or(u32::MAX),
+        in_traffic: count(servers.iter().filter(|server| server.takes_traffic()).count()),
         floor_holds: servers.iter().any(|server| matches!(known.note(&server.id), Some(Note::Floor { .. }))),
+        max_unavailable: Some(count(max)),
+        unavailable: Some(count(unavailable)),
         servers: servers.iter().map(|server| status(known, myself, now, server)).collect(),
     }
 }
@@ -148,8 +213,22 @@ fn status(known: &Knowledge, myself: &Myself, now: Moment, server: &Server) -> S
         age_ms: said.and_then(|service| service.started_ms_ago).map(aged),
         traffic: traffic(known, myself, server),
         note: refused.or_else(|| known.note(&server.id).map(|note| reason(note.label(), note.to_string()))),
+        permit: known.permits.lease(&server.id).map(|lease| held(known, &server.id, lease, now)),
+        waits: known.permits.wait(&server.id).map(|wait| reason(wait.label(), wait.to_string())),
         requests_per_second: rate.map(|rate| rate.requests),
         errors_per_second: rate.map(|rate| rate.errors),
+    }
+}
+
+fn held(known: &Knowledge, id: &ServerId, lease: &Lease, now: Moment) -> HeldPermit {
+    let left = |since: Moment| -> Span { since.plus(known.policy.backend(&id.backend).soak).since(now) };
+    HeldPermit {
+        id: lease.id,
+        action: lease.action.word().to_owned(),
+        phase: lease.phase.label().to_owned(),
+        granted_ms_ago: now.since(lease.granted).as_millis(),
+        expires_in_ms: lease.expires_in(now).as_millis(),
+        soaks_for_ms: if let Phase::Soaking { since } = lease.phase { Some(left(since).as_millis()) } else { None },
     }
 }
 

@@ -59,7 +59,7 @@ async fn a_report_reaches_the_loop_and_its_answer_the_agent() {
     let body = text(&report());
     let answering = async {
         let Some(steer::Call::Report { report, answer, .. }) = desk.calls.recv().await else { panic!("no report") };
-        let directives = Directives { v: 1, revision: 7, heartbeat_ms: 1_000, services: vec![] };
+        let directives = Directives { v: 1, revision: 7, heartbeat_ms: 1_000, services: vec![], waits: vec![] };
         answer.send(Ok(directives)).unwrap();
         report
     };

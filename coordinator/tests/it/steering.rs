@@ -39,7 +39,7 @@ struct Stand {
 }
 
 fn policy(min_in_traffic: u32) -> Policy {
-    let backend = BackendPolicy { min_in_traffic, servers: BTreeMap::new() };
+    let backend = BackendPolicy { min_in_traffic, ..BackendPolicy::default() };
     Policy {
         lease: Span::from_secs(3),
         orphan_after: Span::from_secs(60),
@@ -64,6 +64,7 @@ impl Stand {
             heartbeat: Duration::from_secs(1),
             balancer: "lb".to_owned(),
             socket: "fake".to_owned(),
+            first_permit: 1 + clock().as_micros(),
             clock,
         };
         let (steering, calls) = Steering::new(haproxy.clone(), board.clone(), Arc::clone(&metrics), settings);

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use warden_protocol::v1::control::{AgentStatus, Ask, GateStatus, Mode};
 use warden_protocol::v1::error::ErrorBody;
+use warden_protocol::v1::fleet::FleetStatus;
 use warden_protocol::v1::incident::{Incident, Incidents};
 use warden_protocol::v1::report::{Directives, Report};
 
@@ -40,13 +41,37 @@ fn directives_are_read_and_written_as_they_always_were() {
     assert_eq!(directives.services[0].traffic.weight, Some((0, 100)));
     assert_eq!(directives.services[0].traffic.sessions, Some(3));
     assert_eq!(directives.services[0].permit.as_ref().map(|permit| permit.id), Some(12));
+    assert_eq!((directives.waits[0].unit.as_str(), directives.waits[0].reason.label.as_str()), ("web.service", "budget"));
+}
+
+#[test]
+fn a_fleets_status_is_read_and_written_as_it_always_was() {
+    let fleet: FleetStatus = both_ways(include_str!("golden/fleet.json"));
+    let backend = &fleet.backends[0];
+    assert_eq!((backend.max_unavailable, backend.unavailable), (Some(1), Some(1)));
+    assert_eq!(backend.servers[0].permit.as_ref().map(|permit| permit.phase.as_str()), Some("in_use"));
+    assert_eq!(backend.servers[1].waits.as_ref().map(|waits| waits.label.as_str()), Some("budget"));
+}
+
+#[test]
+fn an_older_coordinators_status_lacks_what_was_added_since() {
+    let mut bare: Value = serde_json::from_str(include_str!("golden/fleet.json")).unwrap();
+    bare.as_object_mut().unwrap().remove("notes");
+    let backend = bare["backends"][0].as_object_mut().unwrap();
+    backend.retain(|key, _| !matches!(key.as_str(), "max_unavailable" | "unavailable"));
+    for server in backend["servers"].as_array_mut().unwrap() {
+        server.as_object_mut().unwrap().retain(|key, _| !matches!(key.as_str(), "note" | "permit" | "waits"));
+        server["traffic"].as_object_mut().unwrap().remove("sessions");
+    }
+    let fleet: FleetStatus = serde_json::from_value(bare).unwrap();
+    assert_eq!((fleet.backends[0].max_unavailable, &fleet.backends[0].servers[0].permit), (None, &None));
 }
 
 #[test]
 fn an_older_coordinators_answer_lacks_what_was_added_since() {
     let bare = r#"{"v":1,"revision":4,"heartbeat_ms":1000,"services":[{"unit":"u.service","traffic":{"wanted":"keep","confirmed":"in","by":"haproxy"}}]}"#;
     let directives: Directives = serde_json::from_str(bare).unwrap();
-    assert_eq!((directives.services[0].traffic.sessions, &directives.services[0].permit), (None, &None));
+    assert_eq!((directives.services[0].traffic.sessions, &directives.services[0].permit, directives.waits.len()), (None, &None, 0));
 }
 
 #[test]

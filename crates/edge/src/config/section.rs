@@ -255,6 +255,16 @@ impl<'t> Section<'t> {
         if let Value::Table(entries) = &self.node.value { entries.contains_key(key) } else { false }
     }
 
+    /// True when the key stands there with a text, for keys that take text as well as something else.
+    #[must_use]
+    pub fn is_text(&self, key: &str) -> bool {
+        if let Value::Table(entries) = &self.node.value {
+            matches!(entries.get(key), Some((_, Node { value: Value::Text(_), .. })))
+        } else {
+            false
+        }
+    }
+
     /// Where the key stands, or else where the table begins.
     #[must_use]
     pub fn place_of(&self, key: &str) -> Place {

@@ -1,14 +1,14 @@
 //! What is wanted of every server now: reports against marks, memory and the floor.
 //!
-//! In order of rank: a person's mark, a lever that is missing, an orphan's release, what the agent asks for, what was decided before.
-//! The floor comes last and only ever turns *out* into staying in.
+//! In order of rank: a person's mark, a lever that is missing, what the agent asks for (by plan: if a permit covers it), an orphan's
+//! release, what was decided before. The floor comes last and only ever turns *out* into staying in.
 
-use super::Policy;
+use super::Scene;
+use super::budget::leaves_by_plan;
 use super::ledger::{Because, Ledger, Verdict};
-use super::matching::Matches;
-use super::observed::{Mark, Observed, Server, ServerId};
-use super::roster::Roster;
-use crate::moment::{Moment, Span};
+use super::observed::{Mark, Server, ServerId};
+use super::permits::Permits;
+use crate::moment::Span;
 use std::collections::BTreeMap;
 use std::fmt;
 use warden_protocol::v1::report::ServiceReport;
@@ -58,6 +58,8 @@ pub enum Note {
         /// For how long nobody spoke.
         silent: Span,
     },
+    /// It leaves by plan, without a permit that counts: it stays in.
+    NoPermit,
 }
 
 impl Note {
@@ -69,6 +71,7 @@ impl Note {
             Self::Operator(_) => "operator",
             Self::NoLever { .. } => "no_lever",
             Self::Orphan { .. } => "orphaned_verdict",
+            Self::NoPermit => "no_permit",
         }
     }
 }
@@ -87,17 +90,18 @@ impl fmt::Display for Note {
             Self::Orphan { silent } => {
                 write!(f, "put back: no agent has spoken for it for {silent}, and HAProxy's own check passed all that time")
             }
+            Self::NoPermit => f.write_str("it leaves for a planned restart without a permit that counts; it stays in"),
         }
     }
 }
 
 /// Judges every server, in HAProxy's order.
 #[must_use]
-pub fn judge(now: Moment, policy: &Policy, observed: &Observed, roster: &Roster, matches: &Matches, ledger: &Ledger) -> Vec<Judgement> {
-    let mut judgements = Vec::with_capacity(observed.servers.len());
-    for (name, servers) in observed.backends() {
-        let wishes: Vec<Wish<'_>> = servers.iter().map(|server| wish(now, policy, server, roster, matches, ledger)).collect();
-        judgements.extend(under_the_floor(policy.backend(name).min_in_traffic, wishes, ledger));
+pub fn judge(scene: &Scene<'_>, permits: &Permits) -> Vec<Judgement> {
+    let mut judgements = Vec::with_capacity(scene.observed.servers.len());
+    for (name, servers) in scene.observed.backends() {
+        let wishes: Vec<Wish<'_>> = servers.iter().map(|server| wish(scene, permits, server)).collect();
+        judgements.extend(under_the_floor(scene.policy.backend(name).min_in_traffic, wishes, scene.ledger));
     }
     judgements
 }
@@ -110,27 +114,34 @@ struct Wish<'a> {
     fatal: bool,
 }
 
-fn wish<'a>(now: Moment, policy: &Policy, server: &'a Server, roster: &Roster, matches: &Matches, ledger: &Ledger) -> Wish<'a> {
-    let said = said(now, policy, server, roster, matches);
+fn wish<'a>(scene: &Scene<'_>, permits: &Permits, server: &'a Server) -> Wish<'a> {
+    let agent_port = scene.policy.agent_port;
+    let said = said(scene, server);
     let wish = |want, note| Wish { server, want, note, fatal: said.is_some_and(|service| service.evidence == Some(Evidence::Fatal)) };
     if let Some(mark) = server.mark() {
         return wish(Want::Leave, Some(Note::Operator(mark)));
     }
-    if !server.asks(policy.agent_port) {
-        let missed = said.map(|_| Note::NoLever { agent_port: policy.agent_port });
+    if !server.asks(agent_port) {
+        let missed = said.map(|_| Note::NoLever { agent_port });
         return wish(Want::Leave, missed);
     }
+    let verdict = scene.ledger.verdict(&server.id);
     match said.map(|service| (service.wants.traffic, service)) {
         Some((Traffic::In, _)) => return wish(Want::In, None),
         Some((Traffic::Out, service)) => {
+            // Only going out takes a permit. Whoever is out stays out, until it wants back.
+            let out = matches!(verdict, Some(Verdict::Out(_)));
+            if leaves_by_plan(service) && !out && !permits.covers(&server.id, service.permit) {
+                return wish(verdict.map_or(Want::Leave, |_| Want::In), Some(Note::NoPermit));
+            }
             let because = Because { reason: service.reason.clone(), incident: service.incident.clone() };
             return wish(Want::Out(because), None);
         }
         Some((Traffic::Keep, _)) | None => {}
     }
-    let Some(entry) = ledger.entry(&server.id) else { return wish(Want::Leave, None) };
-    if entry.orphaned(now, policy.orphan_after, server) {
-        return wish(Want::In, Some(Note::Orphan { silent: now.since(entry.spoken_for) }));
+    let Some(entry) = scene.ledger.entry(&server.id) else { return wish(Want::Leave, None) };
+    if entry.orphaned(scene.now, scene.policy.orphan_after, server) {
+        return wish(Want::In, Some(Note::Orphan { silent: scene.now.since(entry.spoken_for) }));
     }
     match &entry.verdict {
         Some(Verdict::In) => wish(Want::In, None),
@@ -140,9 +151,9 @@ fn wish<'a>(now: Moment, policy: &Policy, server: &'a Server, roster: &Roster, m
 }
 
 /// What an agent whose word still counts says of this server.
-fn said<'a>(now: Moment, policy: &Policy, server: &Server, roster: &'a Roster, matches: &Matches) -> Option<&'a ServiceReport> {
-    let claim = matches.claims.get(&server.id)?;
-    let node = roster.node(&claim.node).filter(|node| node.fresh(now, policy.lease))?;
+fn said<'a>(scene: &Scene<'a>, server: &Server) -> Option<&'a ServiceReport> {
+    let claim = scene.matches.claims.get(&server.id)?;
+    let node = scene.roster.node(&claim.node).filter(|node| node.fresh(scene.now, scene.policy.lease))?;
     node.services.get(claim.service)
 }
 

@@ -1,27 +1,52 @@
 //! What reports mean for the servers of a backend: the coordinator's decisions.
 //!
-//! One cycle is [`observed`] + [`roster`] → [`matching`] → [`ledger`] → [`judge`] → [`plan`]: HAProxy as it is and the
-//! agents' reports come in, an ordered list of steps comes out, and whoever carries the steps out enters the
+//! One cycle is [`observed`] + [`roster`] → [`matching`] → [`ledger`] → [`permits`] → [`judge`] → [`plan`]: HAProxy as it is and
+//! the agents' reports come in, an ordered list of steps comes out, and whoever carries the steps out enters the
 //! result into the ledger. All of it is values; time is an argument.
 //!
 //! Guarantees, each a property under `tests/it`:
 //! - unknown changes nothing: a server that nobody speaks for stays as it is, but for an orphan that is lifted;
 //! - the floor: no step takes a backend below `min_in_traffic`, and nothing ever blocks putting a server back;
+//! - the budget: nothing is taken out by plan but on a permit, and not beyond `max_unavailable`, counted on the state after it;
 //! - hands off: a server that carries a person's mark gets no step at all;
 //! - a plan that was carried out leaves nothing to plan, and a fresh HAProxy converges in one cycle.
 //!
 //! Left to others: HAProxy's text and sockets, the agent port, time (`coordinator/`).
 
+pub mod budget;
 pub mod judge;
 pub mod ledger;
 pub mod matching;
 pub mod observed;
+pub mod permits;
 pub mod plan;
 pub mod roster;
 
-use crate::moment::Span;
+use crate::moment::{Moment, Span};
+use budget::{MaxUnavailable, Share};
+use ledger::Ledger;
+use matching::Matches;
+use observed::Observed;
+use roster::Roster;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+
+/// Everything that is known at one moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Scene<'a> {
+    /// The moment.
+    pub now: Moment,
+    /// What the configuration lays down.
+    pub policy: &'a Policy,
+    /// HAProxy as it was read last.
+    pub observed: &'a Observed,
+    /// What the agents said last.
+    pub roster: &'a Roster,
+    /// Who speaks for which server.
+    pub matches: &'a Matches,
+    /// What was decided before.
+    pub ledger: &'a Ledger,
+}
 
 /// What the configuration lays down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,13 +68,31 @@ pub struct Policy {
 pub struct BackendPolicy {
     /// Never take out the last this many servers.
     pub min_in_traffic: u32,
+    /// Take nothing out by plan while as many are unavailable, whatever the reason.
+    pub max_unavailable: MaxUnavailable,
+    /// Restart nothing on suspect evidence while a larger part looks sick at once.
+    pub max_suspect_share: Share,
+    /// A server that was restarted on a permit has to be well for so long before the next one may go.
+    pub soak: Span,
+    /// A permit is void after this, used or not.
+    pub permit_lease: Span,
+    /// A permit is void when it was not begun within this. Shorter than `permit_lease`.
+    pub start_by: Span,
     /// Server's name to node's name, where neither names nor addresses tell.
     pub servers: BTreeMap<String, String>,
 }
 
 impl Default for BackendPolicy {
     fn default() -> Self {
-        Self { min_in_traffic: 1, servers: BTreeMap::new() }
+        Self {
+            min_in_traffic: 1,
+            max_unavailable: MaxUnavailable::Servers(1),
+            max_suspect_share: Share::from_thousandths(500),
+            soak: Span::from_secs(30),
+            permit_lease: Span::from_secs(300),
+            start_by: Span::from_secs(10),
+            servers: BTreeMap::new(),
+        }
     }
 }
 

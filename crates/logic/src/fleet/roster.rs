@@ -180,5 +180,7 @@ fn same(old: &[ServiceReport], new: &[ServiceReport]) -> bool {
                 && old.evidence == new.evidence
                 && old.incident == new.incident
                 && old.wants == new.wants
+                && old.planned == new.planned
+                && old.permit == new.permit
         })
 }

@@ -57,6 +57,12 @@ pub struct BackendStatus {
     pub in_traffic: u32,
     /// True while the floor keeps a server in that its agent wants out.
     pub floor_holds: bool,
+    /// Nothing is taken out by plan while as many servers are unavailable.
+    #[serde(default)]
+    pub max_unavailable: Option<u32>,
+    /// Servers that are unavailable, for whatever reason, or hold a permit.
+    #[serde(default)]
+    pub unavailable: Option<u32>,
     /// Its servers, in HAProxy's order.
     pub servers: Vec<ServerStatus>,
 }
@@ -89,10 +95,34 @@ pub struct ServerStatus {
     /// Why it does not simply get what its agent asks for: `floor_holds`, `operator`, `no_lever`, `refused`, …
     #[serde(default)]
     pub note: Option<Reason>,
+    /// The permit that its agent holds.
+    #[serde(default)]
+    pub permit: Option<HeldPermit>,
+    /// Why its agent, which asks for a permit, has none yet: `budget`, `floor`, `unheard`, `shared_cause`, …
+    #[serde(default)]
+    pub waits: Option<Reason>,
     /// Requests a second, over the last few seconds.
     pub requests_per_second: Option<f64>,
     /// Server errors (5xx), connection errors and retries a second, over the last few seconds.
     pub errors_per_second: Option<f64>,
+}
+
+/// A permit that was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldPermit {
+    /// Its number.
+    pub id: u64,
+    /// What it is for: `recycle_age`, `recycle_memory`, `suspect`, …
+    pub action: String,
+    /// How far it has come: `granted`, `in_use`, `soaking`.
+    pub phase: String,
+    /// Milliseconds since it was given.
+    pub granted_ms_ago: u64,
+    /// Milliseconds until it is void.
+    pub expires_in_ms: u64,
+    /// Milliseconds of its soak that are left, while it soaks.
+    #[serde(default)]
+    pub soaks_for_ms: Option<u64>,
 }
 
 /// A report that matches no server.

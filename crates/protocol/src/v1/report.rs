@@ -63,7 +63,7 @@ pub struct ServiceReport {
     /// What it would do by plan as soon as it has a permit for it: `recycle_age`, `recycle_memory`.
     #[serde(default)]
     pub planned: Option<String>,
-    /// The permit that it has and uses, by its number.
+    /// The permit that it has and uses, by its number: from the moment that it leaves, or is restarted, until it serves again.
     #[serde(default)]
     pub permit: Option<u64>,
 }
@@ -97,6 +97,19 @@ pub struct Directives {
     pub heartbeat_ms: u64,
     /// One for every reported service that the coordinator could match to a server.
     pub services: Vec<Directive>,
+    /// Why services that ask for a permit ([`RestartWish::Ask`]) have none yet. A coordinator that gives permits says it of
+    /// every one of them, also where the restart is for suspect evidence.
+    #[serde(default)]
+    pub waits: Vec<Waiting>,
+}
+
+/// A service that asks for a permit and has none yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// The unit, as reported.
+    pub unit: String,
+    /// Why: `budget`, `floor`, `unheard`, `shared_cause`, …
+    pub reason: Reason,
 }
 
 /// What the balancer does with one service.
@@ -116,7 +129,7 @@ pub struct Directive {
 pub struct Permit {
     /// The coordinator's number for it.
     pub id: u64,
-    /// What it was granted for: [`ServiceReport::planned`].
+    /// What it was granted for: [`ServiceReport::planned`], or `suspect` for a restart on suspect evidence.
     pub action: String,
     /// It is void when it has not been used within this time, in milliseconds.
     pub start_by_ms: u64,

@@ -1,16 +1,18 @@
 //! A small HAProxy, its agents and the coordinator's memory, moved by actions; every cycle checks the invariants.
 //!
 //! HAProxy is modelled as measured: a server runs when its check has enough passes and its agent channel is up; `agent down`
-//! stops it at once; `health down` takes the passes away; the agent port is polled; a restart forgets everything.
+//! stops it at once; `health down` takes the passes away; who comes back is in its slow start until the next pass of time; the
+//! agent port is polled; a restart forgets everything.
 
 use std::collections::BTreeMap;
 use warden_logic::fleet::judge::{Judgement, Note, Want, judge};
 use warden_logic::fleet::ledger::{Ledger, Verdict};
 use warden_logic::fleet::matching::{Matches, matches};
 use warden_logic::fleet::observed::{AgentCheck, Check, Identity, Observed, Operation, Outcome, Server, ServerId};
+use warden_logic::fleet::permits::{News, Permits};
 use warden_logic::fleet::plan::{Step, plan};
 use warden_logic::fleet::roster::Roster;
-use warden_logic::fleet::{BackendPolicy, Policy};
+use warden_logic::fleet::{BackendPolicy, Policy, Scene};
 use warden_logic::moment::{Moment, Span};
 use warden_protocol::v1::Reason;
 use warden_protocol::v1::report::{Report, ServiceReport, Wants};
@@ -28,11 +30,13 @@ pub(crate) struct Modelled {
     pub(crate) agent_enabled: bool,
     pub(crate) check_enabled: bool,
     pub(crate) admin: u32,
+    /// In its slow start.
+    pub(crate) cold: bool,
 }
 
 impl Modelled {
     fn fresh() -> Self {
-        Self { healthy: true, passes: RISE, agent_up: true, agent_enabled: true, check_enabled: true, admin: 0 }
+        Self { healthy: true, passes: RISE, agent_up: true, agent_enabled: true, check_enabled: true, admin: 0, cold: false }
     }
 
     fn runs(&self) -> bool {
@@ -48,6 +52,7 @@ pub(crate) struct World {
     pub(crate) pid: u32,
     pub(crate) roster: Roster,
     pub(crate) ledger: Ledger,
+    pub(crate) permits: Permits,
     pub(crate) seq: u64,
     /// The next cycle's pushes do not arrive.
     pub(crate) pushes_lost: bool,
@@ -58,7 +63,11 @@ pub(crate) struct World {
 pub(crate) struct Cycle {
     pub(crate) judgements: Vec<Judgement>,
     pub(crate) steps: Vec<Step>,
+    pub(crate) news: Vec<News>,
 }
+
+/// The first number of the first coordinator's first permit.
+const FIRST_PERMIT: u64 = 1_000;
 
 pub(crate) fn id(at: usize) -> ServerId {
     ServerId::new("app", format!("node-{at}"))
@@ -90,7 +99,7 @@ pub(crate) fn service(at: usize, traffic: Traffic, fatal: bool) -> ServiceReport
 
 impl World {
     pub(crate) fn new(servers: usize, min_in_traffic: u32) -> Self {
-        let backend = BackendPolicy { min_in_traffic, servers: BTreeMap::new() };
+        let backend = BackendPolicy { min_in_traffic, ..BackendPolicy::default() };
         Self {
             policy: Policy {
                 lease: Span::from_secs(3),
@@ -103,6 +112,7 @@ impl World {
             pid: 100,
             roster: Roster::default(),
             ledger: Ledger::default(),
+            permits: Permits::new(FIRST_PERMIT),
             seq: 0,
             pushes_lost: false,
         }
@@ -114,7 +124,11 @@ impl World {
             host: format!("192.0.2.{at}"),
             port: 80,
             fqdn: None,
-            operation: if server.runs() { Operation::Running } else { Operation::Stopped },
+            operation: match (server.runs(), server.cold) {
+                (false, _) => Operation::Stopped,
+                (true, true) => Operation::Starting,
+                (true, false) => Operation::Running,
+            },
             admin: server.admin,
             weight: 1,
             configured_weight: 1,
@@ -126,17 +140,26 @@ impl World {
     }
 
     pub(crate) fn report(&mut self, at: usize, traffic: Traffic, fatal: bool) {
+        self.say(at, service(at, traffic, fatal));
+    }
+
+    pub(crate) fn say(&mut self, at: usize, said: ServiceReport) {
+        let report = self.says(at, 1, said);
+        self.roster.hear(self.now, self.policy.lease, report).unwrap();
+    }
+
+    /// The next report of a node, by the `epoch`th run of its agent.
+    pub(crate) fn says(&mut self, at: usize, epoch: u64, said: ServiceReport) -> Report {
         self.seq += 1;
-        let report = Report {
+        Report {
             v: 1,
             node: format!("node-{at}"),
             boot_id: "boot".to_owned(),
-            agent_epoch: 1,
+            agent_epoch: epoch,
             seq: self.seq,
             agent_version: String::new(),
-            services: vec![service(at, traffic, fatal)],
-        };
-        self.roster.hear(self.now, self.policy.lease, report).unwrap();
+            services: vec![said],
+        }
     }
 
     /// Time passes, in which HAProxy asks the agent port and checks every server once.
@@ -146,6 +169,7 @@ impl World {
             if server.admin & 0x23 != 0 {
                 continue; // in maintenance nothing is checked
             }
+            let ran = server.runs();
             if server.agent_enabled {
                 match self.ledger.verdict(&id(at)) {
                     Some(Verdict::In) => server.agent_up = true,
@@ -156,6 +180,7 @@ impl World {
             if server.check_enabled {
                 server.passes = if server.healthy { (server.passes + 1).min(RISE) } else { 0 };
             }
+            server.cold = !ran && server.runs();
         }
     }
 
@@ -170,6 +195,8 @@ impl World {
     pub(crate) fn restart_coordinator(&mut self) {
         self.roster = Roster::default();
         self.ledger = Ledger::default();
+        let next = self.now.as_micros(); // as the wall clock would have it: never a number that was given before
+        self.permits = Permits::new(FIRST_PERMIT + next);
     }
 
     fn matched(&self, observed: &Observed) -> Matches {
@@ -181,9 +208,18 @@ impl World {
         let observed = self.observed();
         let matched = self.matched(&observed);
         self.ledger.note(self.now, self.policy.lease, &observed, &matched, &self.roster);
-        let judgements = judge(self.now, &self.policy, &observed, &self.roster, &matched, &self.ledger);
+        let scene = Scene {
+            now: self.now,
+            policy: &self.policy,
+            observed: &observed,
+            roster: &self.roster,
+            matches: &matched,
+            ledger: &self.ledger,
+        };
+        let news = self.permits.review(&scene);
+        let judgements = judge(&scene, &self.permits);
         let steps = plan(&observed, &self.ledger, &judgements);
-        Cycle { judgements, steps }
+        Cycle { judgements, steps, news }
     }
 
     fn carry_out(&mut self, step: &Step) {
