@@ -70,5 +70,5 @@ pub(super) fn together<'a>(words: impl Iterator<Item = &'a Directive> + Clone) -
     let permits = words.clone().all(|word| word.permit.is_some());
     let permit = first.permit.as_ref().filter(|_| permits).map(|permit| PermitId(permit.id));
     let sessions = words.map(|word| word.traffic.sessions).try_fold(0_u64, |sum, sessions| Some(sum.saturating_add(sessions?)));
-    Some(TrafficSeen { confirmed: traffic.confirmed, by: traffic.by, sessions, permit })
+    Some(TrafficSeen { confirmed: traffic.confirmed, by: traffic.by, sessions, permit, waits: false })
 }

@@ -343,7 +343,9 @@ fn a_server_is_out_when_every_balancer_says_so() {
     let out = word(Confirmed::Out, Holder::Warden, Some(2), Some(7));
     let kept = word(Confirmed::In, Holder::Floor, None, None);
     let seen = |words: &[&Directive]| hear::together(words.iter().copied());
-    let told = |confirmed, by, sessions, permit: Option<u64>| Some(TrafficSeen { confirmed, by, sessions, permit: permit.map(PermitId) });
+    let told = |confirmed, by, sessions, permit: Option<u64>| {
+        Some(TrafficSeen { confirmed, by, sessions, permit: permit.map(PermitId), waits: false })
+    };
     assert_eq!(seen(&[]), None);
     assert_eq!(seen(&[&out, &out]), told(Confirmed::Out, Holder::Warden, Some(4), Some(7)));
     assert_eq!(seen(&[&out, &kept]), told(Confirmed::In, Holder::Floor, None, None));

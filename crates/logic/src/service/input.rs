@@ -263,9 +263,13 @@ pub struct TrafficSeen {
     /// Requests that HAProxy still has with the server, where it says so.
     #[serde(default)]
     pub sessions: Option<u64>,
-    /// The leave to be out for a planned restart, where one was granted.
+    /// The leave to be out for a planned restart, or to restart on suspect evidence, where one was granted.
     #[serde(default)]
     pub permit: Option<PermitId>,
+    /// It asks for a permit, and the coordinator lets it wait. One that says so of nobody gives no permits on suspect evidence:
+    /// what is out by its word and fails even so is then restarted without one.
+    #[serde(default)]
+    pub waits: bool,
 }
 
 /// Names a permit of a coordinator's: its own number.

@@ -126,8 +126,8 @@ impl Machine {
         }
     }
 
-    /// Begins when it is out and nothing can be lost by it, for it fails even so; or once a permit was given. Without anybody
-    /// to ask: alone, after a while.
+    /// Begins when it is out and fails even so, so that nothing can be lost by it: with a permit, where the coordinator gives
+    /// any, for it alone knows how many others do. Without anybody to ask: alone, after a while.
     fn suspect_gate(&self, trouble: &Trouble, now: Moment) -> May {
         if !self.still_failing(now) {
             return May::Shut("the next failing probe");
@@ -143,7 +143,9 @@ impl Machine {
         match (seen.by, seen.confirmed) {
             (Holder::Floor, _) => May::Shut("another server to take the traffic: the floor keeps this one in"),
             (Holder::Operator, _) => May::Shut("the operator's mark on the server to be lifted"),
-            (Holder::Warden | Holder::Haproxy, Confirmed::Out) if trouble.failed_while_out || self.permit().is_some() => May::NOW,
+            (Holder::Warden | Holder::Haproxy, Confirmed::Out) if self.permit().is_some() => May::NOW,
+            (Holder::Warden | Holder::Haproxy, Confirmed::Out) if self.permits => May::Shut("a permit from the coordinator"),
+            (Holder::Warden | Holder::Haproxy, Confirmed::Out) if trouble.failed_while_out => May::NOW,
             (Holder::Warden | Holder::Haproxy, Confirmed::Out) => May::Shut("a probe that fails while it is out"),
             (Holder::Warden | Holder::Haproxy, Confirmed::In | Confirmed::Unknown) => May::Shut("HAProxy to confirm that it is out"),
         }

@@ -93,6 +93,9 @@ pub struct Machine {
     /// Tickets given out so far.
     tickets: u64,
     traffic: Option<TrafficSeen>,
+    /// The coordinator gives permits.
+    #[serde(default)]
+    permits: bool,
     /// Since when nobody has said what HAProxy does with this service.
     silent_since: Option<Moment>,
     /// Restarts in a row, for the back-off.
@@ -188,6 +191,7 @@ impl Machine {
             job: None,
             tickets: 0,
             traffic: None,
+            permits: false,
             silent_since: Some(now),
             row: 0,
             gave_up: false,
@@ -244,7 +248,9 @@ impl Machine {
     pub fn next_wake(&self) -> Option<Moment> {
         let expiry = self.marks.maintenance.as_ref().and_then(|mark| mark.until);
         let kill = self.job.and_then(|job| job.kill_at);
-        [self.next_move(), self.next_ask(), expiry, kill].into_iter().flatten().min()
+        // A restart that is due asks for its permit then, though it may not begin.
+        let due = self.state.due_at().filter(|at| *at > self.at);
+        [self.next_move(), self.next_ask(), expiry, kill, due].into_iter().flatten().min()
     }
 
     /// Does what is due by the state's own timers and gates; true when something moved.

@@ -1,7 +1,7 @@
 //! Restarts that are not urgent: by age, by memory, by an operator's word. Out of rotation first, with a permit where there
 //! is a coordinator to give one. They count in neither row, window nor penalty, and open no incident.
 
-use super::input::{Effect, TrafficSeen};
+use super::input::{Effect, PermitId, TrafficSeen};
 use super::mend::May;
 use super::policy::{Mode, Stop};
 use super::precedence::Claim;
@@ -10,7 +10,7 @@ use super::{Instance, Job, LastRestart, Machine, Turn, chance};
 use crate::moment::{Moment, Span};
 use crate::reason::{Failure, Obstacle, Reason};
 use serde::{Deserialize, Serialize};
-use warden_protocol::vocab::{Confirmed, Holder};
+use warden_protocol::vocab::{Confirmed, Evidence, Holder};
 
 /// HAProxy confirms within milliseconds; when it has not by then, the restart is put off.
 const CONFIRM_WITHIN: Span = Span::from_secs(30);
@@ -19,6 +19,8 @@ const CONFIRM_WITHIN: Span = Span::from_secs(30);
 const COUNTED_WITHIN: Span = Span::from_secs(3);
 /// Coordinators that are only being connected to, after a start of the agent, are waited for.
 const ANYBODY: Span = Span::from_secs(3);
+/// What a coordinator calls a permit to restart on suspect evidence.
+const SUSPECT: &str = "suspect";
 const AGE_SALT: u64 = 0x0A6E_0A6E;
 
 /// What makes a planned restart wanted.
@@ -97,17 +99,25 @@ impl Machine {
         let (at, _) = self.recycle_due()?;
         let shadow = self.policy.mode == Mode::Shadow;
         let leave = shadow || !self.policy.coordinated || self.permit().is_some();
-        let free = self.unit_free().opens().is_some() && self.down_dependency().is_none();
-        (leave && free && self.yields_to(Claim::Planned)).then_some(at)
+        (leave && self.recycle_is_free()).then_some(at)
     }
 
-    /// Whether a permit that was granted for this action is of use to it now: it is for a recycling, and one is due or under
-    /// way. Whichever kind: it is leave to be out once, and an age that is due may be overtaken by memory.
+    /// Nothing but a permit is missing.
+    pub(super) fn recycle_is_free(&self) -> bool {
+        self.unit_free().opens().is_some() && self.down_dependency().is_none() && self.yields_to(Claim::Planned)
+    }
+
+    /// Whether a permit that was granted for this action is of use to it now: the one that it uses already, or one for what
+    /// it asks for. Of recyclings each kind does for the other: it is leave to be out once, and memory may overtake age.
     #[must_use]
-    pub fn accepts_permit(&self, action: &str) -> bool {
-        let asked = self.planned_action(self.at);
+    pub fn accepts_permit(&self, permit: PermitId, action: &str) -> bool {
+        let suspect = || self.state.trouble().is_some_and(|trouble| trouble.evidence == Evidence::Suspect);
         let recycling = |word: &str| word == Action::Age.word() || word == Action::Memory.word();
-        recycling(action) && asked.is_some_and(recycling)
+        match self.planned_action(self.at) {
+            _ if self.using == Some(permit) => true,
+            Some(asked) => recycling(asked) && recycling(action),
+            None => action == SUSPECT && suspect(),
+        }
     }
 
     pub(super) fn recycle(&mut self, turn: &mut Turn) {
@@ -232,7 +242,7 @@ impl Machine {
         self.last_restart = Some(LastRestart { at: turn.now, cause: cause.clone(), incident: String::new(), result: None });
         let reset_failed = self.reset_failed(turn.now);
         turn.push(Effect::Restart { ticket, reset_failed, stop: Stop::Graceful, incident: String::new(), cause: cause.clone() });
-        let trouble = super::state::Trouble::new(turn.now, cause.clone(), warden_protocol::vocab::Evidence::Suspect);
+        let trouble = super::state::Trouble::new(turn.now, cause.clone(), Evidence::Suspect);
         let reason = Reason::restart_began(&cause);
         self.enter(turn, State::Restarting { trouble, ended: None, plan: Some(plan) }, reason, None);
     }

@@ -69,7 +69,7 @@ impl Machine {
             *until = instance.started.plus(new.policy.warmup);
             instance.warm_until = *until;
         }
-        (new.unit, new.visible, new.traffic, new.silent_since) = (None, false, None, Some(now));
+        (new.unit, new.visible, new.traffic, new.permits, new.silent_since) = (None, false, None, false, Some(now));
         new.wait_longer(now, at);
         if let (Some(_), Some(last)) = (new.job.take(), &mut new.last_restart) {
             last.result = Some("lost".to_owned());

@@ -171,6 +171,25 @@ impl State {
         }
     }
 
+    /// When a restart that is put off is due.
+    pub(super) const fn due_at(&self) -> Option<Moment> {
+        match self {
+            Self::Waiting { at, .. } | Self::Parked { trial_at: at, .. } => Some(*at),
+            Self::Unknown
+            | Self::Stopped
+            | Self::Starting
+            | Self::Warming { .. }
+            | Self::Proving(_)
+            | Self::Serving { .. }
+            | Self::Suspect { .. }
+            | Self::Sick { .. }
+            | Self::Restarting { .. }
+            | Self::Held
+            | Self::Leaving(_)
+            | Self::Maintenance => None,
+        }
+    }
+
     /// Since when it has been fit without a break that mattered.
     pub(super) const fn healthy_since(&self) -> Option<Moment> {
         match self {

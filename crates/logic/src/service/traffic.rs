@@ -10,6 +10,8 @@ use warden_protocol::vocab::{Confirmed, Evidence, Traffic};
 impl Machine {
     pub(super) fn traffic_seen(&mut self, turn: &mut Turn, seen: Option<TrafficSeen>) {
         self.traffic = seen;
+        // Once it has given one, or let somebody wait, the next restart on suspect evidence needs one, too.
+        self.permits = seen.is_some_and(|seen| self.permits || seen.waits || seen.permit.is_some());
         self.silent_since = match self.traffic_known() {
             Some(_) => None,
             None => self.silent_since.or(Some(turn.now)),

@@ -270,14 +270,17 @@ impl Machine {
         if let State::Restarting { plan: Some(plan), .. } | State::Leaving(Leaving { plan, .. }) = &self.state {
             return if plan.action == Action::Operator { RestartWish::No } else { RestartWish::Ask };
         }
-        if self.recycle_due().is_some_and(|(at, _)| at <= now) {
+        // A permit that cannot be made use of at once would be void before it can.
+        if self.recycle_due().is_some_and(|(at, _)| at <= now) && self.recycle_is_free() {
             return RestartWish::Ask;
         }
+        let due = self.state.due_at().is_none_or(|at| at <= now);
         match (&self.state, self.state.trouble()) {
-            (State::Parked { .. }, _) | (_, None) => RestartWish::No,
+            (_, None) => RestartWish::No,
             (_, Some(trouble)) => match trouble.evidence {
-                Evidence::Fatal => RestartWish::Now,
-                Evidence::Suspect => RestartWish::Ask,
+                Evidence::Fatal if due || !matches!(self.state, State::Parked { .. }) => RestartWish::Now,
+                Evidence::Suspect if due => RestartWish::Ask,
+                Evidence::Fatal | Evidence::Suspect => RestartWish::No,
             },
         }
     }

@@ -197,7 +197,7 @@ impl Bench {
     }
 
     pub(super) fn traffic(&mut self, confirmed: Confirmed, by: Holder) {
-        self.tell(Input::Traffic(Some(TrafficSeen { confirmed, by, sessions: None, permit: None })));
+        self.tell(Input::Traffic(Some(TrafficSeen { confirmed, by, sessions: None, permit: None, waits: false })));
     }
 
     /// The restart that was asked for last.

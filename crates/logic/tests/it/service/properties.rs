@@ -66,7 +66,7 @@ proptest! {
                 2 => Step::Answer { verdict: Verdict::Busy, fatal: false },
                 3 => Step::Unseen,
                 4 => Step::Traffic(None),
-                _ => Step::Traffic(Some(TrafficSeen { confirmed: Confirmed::In, by: Holder::Haproxy, sessions: None, permit: None })),
+                _ => Step::Traffic(Some(TrafficSeen { confirmed: Confirmed::In, by: Holder::Haproxy, sessions: None, permit: None, waits: false })),
             });
         }
         prop_assert_eq!(world.machine.view(world.now).state, ServiceState::Unknown);

@@ -172,7 +172,7 @@ fn traffic() -> impl Strategy<Value = Option<TrafficSeen>> {
         prop::option::of(0..3_u64),
         prop::option::of(Just(PermitId(7))),
     );
-    prop_oneof![1 => Just(None), 4 => seen.prop_map(|(confirmed, by, sessions, permit)| Some(TrafficSeen { confirmed, by, sessions, permit }))]
+    prop_oneof![1 => Just(None), 4 => seen.prop_map(|(confirmed, by, sessions, permit)| Some(TrafficSeen { confirmed, by, sessions, permit, waits: false }))]
 }
 
 pub(super) fn steps() -> impl Strategy<Value = Step> {

@@ -51,7 +51,7 @@ impl Model {
                             Traffic::Out => Confirmed::Out,
                             Traffic::In | Traffic::Keep => Confirmed::In,
                         };
-                        let seen = TrafficSeen { confirmed, by: Holder::Warden, sessions: Some(0), permit: None };
+                        let seen = TrafficSeen { confirmed, by: Holder::Warden, sessions: Some(0), permit: None, waits: false };
                         self.bench.tell(Input::Traffic(Some(seen)));
                     }
                     Effect::Anomaly { what } => panic!("{what}"),
