@@ -4,7 +4,7 @@
 //! agent's sentence.
 
 use super::args::{MaintenanceCommand, Wish};
-use super::peer::Line;
+use super::peer::{Line, lines};
 use super::style::sentence;
 use super::{Failure, print};
 use std::process::ExitCode;
@@ -32,8 +32,7 @@ pub(super) async fn maintenance(command: MaintenanceCommand) -> Result<ExitCode,
 pub(super) async fn reload(line: &Line) -> Result<ExitCode, Failure> {
     let accepted = line.post("/v1/reload", &serde_json::json!({})).await?;
     // The differences come a line each.
-    let lines: Vec<_> = accepted.message.lines().map(sentence).collect();
-    print(&format!("{}\n", lines.join("\n")))?;
+    print(&format!("{}\n", lines(&accepted.message)))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -52,8 +52,8 @@ pub fn show(incident: &Incident, zone: &TimeZone) -> String {
         let head = format!("── {}, {}, taken {}", sentence(&evidence.name), bytes(evidence.bytes), after(evidence.offset_usec));
         text.push_str(&format!("\n\n{}", paint(BOLD, head)));
         match &evidence.text {
-            // Line by line: a line break of it is one, everything else that moves a cursor is shown.
-            Some(said) => said.lines().for_each(|line| text.push_str(&format!("\n  {}", sentence(line)))),
+            // Line by line: a line break of it is one, a tab is a gap, everything else that moves a cursor is shown.
+            Some(said) => said.lines().for_each(|line| text.push_str(&format!("\n  {}", sentence(&line.replace('\t', "  "))))),
             None => text.push_str(&paint(DIM, "\n  it is not there any more")),
         }
     }

@@ -118,10 +118,16 @@ fn closed(socket: &Path) -> String {
     )
 }
 
+/// What the agent says in several lines are several: a fault each. What it quotes was made fit to be shown where it came in; that is not
+/// relied upon.
+pub(super) fn lines(text: &str) -> String {
+    text.lines().map(|line| escaped(line, SENTENCE)).collect::<Vec<_>>().join("\n")
+}
+
 fn refusal(body: &[u8]) -> Option<ErrorBody> {
     serde_json::from_slice(body).ok()
 }
 
 fn told(body: &[u8]) -> String {
-    refusal(body).map_or_else(String::new, |error| escaped(&error.message, SENTENCE))
+    refusal(body).map_or_else(String::new, |error| lines(&error.message))
 }

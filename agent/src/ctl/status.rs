@@ -263,11 +263,7 @@ fn log_line(log: &LogStatus) -> String {
 fn restarts(restarts: &Restarts) -> String {
     let planned = restarts.planned;
     let Some(LastRestart { ago_ms, cause, incident, result }) = &restarts.last else {
-        return if planned == 0 {
-            "none since the agent began".to_owned()
-        } else {
-            format!("{planned} since the agent began, all planned")
-        };
+        return if planned == 0 { "none so far".to_owned() } else { format!("{planned} so far, all planned") };
     };
     let planned = match planned {
         0 => String::new(),
@@ -281,8 +277,10 @@ fn restarts(restarts: &Restarts) -> String {
         Some("done") => "done".to_owned(),
         Some(other) => paint(BAD, sentence(other)),
     };
-    let last = format!("last {}, {ended} (incident {}: {})", ago(*ago_ms), sentence(incident), sentence(&cause.text));
-    format!("{} since the agent began{planned}, {window}; {last}", restarts.total)
+    // A planned one belongs to no incident.
+    let of = if incident.is_empty() { String::new() } else { format!("incident {}: ", sentence(incident)) };
+    let last = format!("last {}, {ended} ({of}{})", ago(*ago_ms), sentence(&cause.text));
+    format!("{} so far{planned}, {window}; {last}", restarts.total)
 }
 
 fn traffic(service: &ServiceStatus) -> String {

@@ -93,7 +93,6 @@ impl Shelf {
     /// It is over.
     pub(super) fn ended(&mut self, id: &str, at: Moment, result: &str) {
         self.change(id, |document| {
-            timeline::note(document, at, result);
             document.ended = Some(timeline::stamp(at));
             document.result = Some(result.to_owned());
         });

@@ -39,7 +39,7 @@ impl<P: Ports> Supervisor<P> {
                         kept.note(of, now, format!("{from} → {to}: {}", because.text));
                     }
                     if let (Some(kept), Some(of), None) = (&self.setup.incidents, &open, incident) {
-                        kept.ended(of, now, format!("{to}: {}", because.text));
+                        kept.ended(of, now, because.text.clone());
                     }
                     if begun && after.instance.is_none() {
                         // It ended by itself: its last words are all that is left of it.

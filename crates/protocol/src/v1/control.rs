@@ -91,7 +91,7 @@ pub struct ServiceStatus {
     pub gates: Vec<Gate>,
     /// The log patterns, when there are any.
     pub log: Option<LogStatus>,
-    /// Restarts since the agent began.
+    /// Restarts, those that an agent before a restart of its own asked for included.
     pub restarts: Restarts,
     /// What the balancer does with it, when a coordinator has answered.
     pub traffic: Option<TrafficStatus>,
@@ -277,7 +277,7 @@ pub struct LogStatus {
     pub source: String,
     /// Lines that matched, since the agent began.
     pub hits: u64,
-    /// Fatal lines that no probe confirmed, since the agent began.
+    /// Fatal lines that no probe confirmed; kept over restarts of the agent.
     pub dismissed: u64,
     /// What went wrong last, while the journal cannot be read.
     pub error: Option<String>,
@@ -286,9 +286,9 @@ pub struct LogStatus {
 /// Restarts that the agent asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restarts {
-    /// By evidence, since the agent began.
+    /// By evidence; kept over restarts of the agent.
     pub total: u64,
-    /// Planned ones (age, memory, a person's wish), since the agent began.
+    /// Planned ones (age, memory, a person's wish); kept over restarts of the agent.
     #[serde(default)]
     pub planned: u64,
     /// Within the restart window.
