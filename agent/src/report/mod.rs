@@ -110,12 +110,12 @@ impl Reporter {
             return Ok(());
         }
         let news = match answer {
-            Answered::Directives(Directives { heartbeat_ms, services, .. }) => {
+            Answered::Directives(Directives { heartbeat_ms, services, waits, .. }) => {
                 self.answered = seq;
                 self.failures = 0;
                 self.heartbeat = Duration::from_millis(heartbeat_ms).clamp(*HEARTBEATS.start(), *HEARTBEATS.end());
                 *beat = (*beat).min(Instant::now() + self.heartbeat);
-                News::Directives(services)
+                News::Directives(services, waits)
             }
             // The coordinator holds the younger one that is on its way, and will answer that.
             Answered::Stale if seq < self.seq => return Ok(()),

@@ -5,6 +5,7 @@ use tokio::sync::watch;
 use warden_logic::moment::Moment;
 use warden_logic::service::View;
 use warden_logic::service::input::Probed;
+use warden_protocol::v1::Reason;
 use warden_protocol::v1::report::TrafficStatus;
 use warden_protocol::vocab::Verdict;
 
@@ -38,6 +39,8 @@ pub struct OnBoard {
     pub log_hits: u64,
     /// What the balancer does with it: the word of the first coordinator that knows it.
     pub traffic: Option<TrafficStatus>,
+    /// Why it asks for a permit and has none, as a coordinator says it.
+    pub waits: Option<Reason>,
 }
 
 /// A probe's record since the agent began.

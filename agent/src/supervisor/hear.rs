@@ -3,7 +3,8 @@
 use super::ports::Ports;
 use super::{Supervisor, record, watched};
 use warden_logic::service::input::{Input, PermitId, TrafficSeen};
-use warden_protocol::v1::report::Directive;
+use warden_protocol::v1::Reason;
+use warden_protocol::v1::report::{Directive, Waiting};
 use warden_protocol::vocab::Confirmed;
 
 /// What one coordinator let us know.
@@ -18,10 +19,18 @@ pub struct Heard {
 /// An answer to a report, or none.
 #[derive(Clone, Debug)]
 pub enum News {
-    /// What it does with the services that it knows.
-    Directives(Vec<Directive>),
+    /// What it does with the services that it knows, and who of them waits for a permit, why.
+    Directives(Vec<Directive>, Vec<Waiting>),
     /// The report was not answered.
     Failed(String),
+}
+
+/// What one coordinator said last of one service.
+#[derive(Clone, Debug)]
+pub(super) struct Word {
+    pub(super) directive: Directive,
+    /// Why it asks for a permit and has none.
+    pub(super) waits: Option<Reason>,
 }
 
 impl<P: Ports> Supervisor<P> {
@@ -31,10 +40,12 @@ impl<P: Ports> Supervisor<P> {
         let Heard { link, news } = heard;
         let mut words = vec![None; self.services.len()];
         let failure = match news {
-            News::Directives(directives) => {
+            News::Directives(directives, mut waits) => {
                 for directive in directives {
                     if let Some(service) = self.services.iter().position(|watched| watched.unit == directive.unit) {
-                        words[service] = Some(directive);
+                        let waits =
+                            waits.iter().position(|waiting| waiting.unit == directive.unit).map(|index| waits.swap_remove(index).reason);
+                        words[service] = Some(Word { directive, waits });
                     }
                 }
                 None
@@ -45,9 +56,13 @@ impl<P: Ports> Supervisor<P> {
         self.setup.metrics.connected(&self.setup.coordinators[link], failure.is_none());
         self.board.send_modify(|board| watched::update_link(&mut board.links[link], now, failure));
         for service in 0..self.services.len() {
-            let word = self.words.iter().find_map(|words| words[service].as_ref()).map(|word| word.traffic.clone());
-            let seen = together(self.words.iter().filter_map(|words| words[service].as_ref()));
-            self.board.send_modify(|board| board.services[service].traffic.clone_from(&word));
+            let all = || self.words.iter().filter_map(|words| words[service].as_ref());
+            let (word, seen) = (all().next().map(|word| word.directive.traffic.clone()), together(all()));
+            let waits = all().find_map(|word| word.waits.clone());
+            self.board.send_modify(|board| {
+                board.services[service].traffic.clone_from(&word);
+                board.services[service].waits = waits;
+            });
             let out = seen.is_some_and(|seen| seen.confirmed == Confirmed::Out);
             if out && self.services[service].awaits_out() {
                 let balancer = word.as_ref().map(|word| word.balancer.as_str()).filter(|name| !name.is_empty());
@@ -61,14 +76,16 @@ impl<P: Ports> Supervisor<P> {
     }
 }
 
-/// Several balancers make one word: it is out when all say so; else the first that does not. A permit counts when all give one, and
-/// requests are in flight as long as one of them has some.
-pub(super) fn together<'a>(words: impl Iterator<Item = &'a Directive> + Clone) -> Option<TrafficSeen> {
-    let first = words.clone().next()?;
-    let not_out = words.clone().find(|word| word.traffic.confirmed != Confirmed::Out);
+/// Several balancers make one word: it is out when all say so; else the first that does not. A permit counts when all give one,
+/// requests are in flight as long as one of them has some, and it waits as long as one of them lets it wait.
+pub(super) fn together<'a>(words: impl Iterator<Item = &'a Word> + Clone) -> Option<TrafficSeen> {
+    let first = &words.clone().next()?.directive;
+    let not_out = words.clone().map(|word| &word.directive).find(|word| word.traffic.confirmed != Confirmed::Out);
     let traffic = &not_out.unwrap_or(first).traffic;
-    let permits = words.clone().all(|word| word.permit.is_some());
+    let permits = words.clone().all(|word| word.directive.permit.is_some());
     let permit = first.permit.as_ref().filter(|_| permits).map(|permit| PermitId(permit.id));
-    let sessions = words.map(|word| word.traffic.sessions).try_fold(0_u64, |sum, sessions| Some(sum.saturating_add(sessions?)));
-    Some(TrafficSeen { confirmed: traffic.confirmed, by: traffic.by, sessions, permit, waits: false })
+    let waits = words.clone().any(|word| word.waits.is_some());
+    let sessions = words.map(|word| word.directive.traffic.sessions);
+    let sessions = sessions.into_iter().try_fold(0_u64, |sum, sessions| Some(sum.saturating_add(sessions?)));
+    Some(TrafficSeen { confirmed: traffic.confirmed, by: traffic.by, sessions, permit, waits })
 }

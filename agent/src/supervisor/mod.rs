@@ -32,6 +32,7 @@ pub use setup::{FEED_BOUND, HEARD_BOUND, Inlets, ORDERS_BOUND, Service, Setup};
 
 use board::{Board, Link, OnBoard, Probes};
 use effects::Outcome;
+use hear::Word;
 use order::{Order, Reply};
 use ports::Ports;
 use std::sync::Arc;
@@ -42,7 +43,6 @@ use trace::Trace;
 use warden_edge::notify;
 use warden_logic::service::Saved;
 use warden_logic::service::input::Input;
-use warden_protocol::v1::report::Directive;
 use warden_protocol::vocab::ServiceState;
 use watched::Watched;
 
@@ -65,7 +65,7 @@ pub struct Supervisor<P: Ports> {
     setup: Setup,
     services: Vec<Watched>,
     /// For every coordinator, what it last said of each service.
-    words: Vec<Vec<Option<Directive>>>,
+    words: Vec<Vec<Option<Word>>>,
     board: watch::Sender<Board>,
     outcomes: Outcomes<P::Next>,
     trace: Trace,
@@ -111,6 +111,7 @@ impl<P: Ports> Supervisor<P> {
             depends: vec![Probes::default(); watched.depends.len()],
             log_hits: 0,
             traffic: None,
+            waits: None,
         });
         let links = setup.coordinators.iter().map(|url| Link { url: url.clone(), ..Link::default() }).collect::<Vec<_>>();
         let (board, reader) = watch::channel(Board { revision: 0, services: on_board.collect(), links });

@@ -88,10 +88,10 @@ fn one(index: usize, service: &Service, now: Moment, on_board: &OnBoard, extras:
             })
             .collect(),
         memory: memory.map(|bytes| MemoryStatus { bytes, recycle_above: service.policy.recycle.above }),
-        recycle: recycle(view, now),
+        recycle: recycle(view, on_board.waits.as_ref(), now),
         mark: view.mark.as_ref().map(|mark| marked(mark, now)),
         penalty: view.penalty,
-        gates: view.gates.iter().map(|gate| gated(gate, now)).collect(),
+        gates: view.gates.iter().map(|gate| gated(gate, on_board.waits.as_ref(), now)).collect(),
         log: log(index, service, on_board, extras),
         restarts: Restarts {
             total: view.restarts,
@@ -132,12 +132,20 @@ const fn tally(counts: logic::Tally) -> Tally {
     Tally { good_in_row, needed_good, bad, failures, of }
 }
 
-fn recycle(view: &View, now: Moment) -> Option<RecycleStatus> {
+/// What is waited for, with the coordinator's own word where it is its permit.
+fn waits_for(what: &str, waits: Option<&v1::Reason>) -> String {
+    match waits.filter(|_| what.contains("permit")) {
+        Some(why) => format!("{what}: {}", why.text),
+        None => what.to_owned(),
+    }
+}
+
+fn recycle(view: &View, waits: Option<&v1::Reason>, now: Moment) -> Option<RecycleStatus> {
     let recycle = view.recycle.as_ref()?;
     Some(RecycleStatus {
         in_ms: recycle.at.map(|at| at.since(now).as_millis()),
         at_age_ms: recycle.at.zip(view.instance).map(|(at, (_, started))| at.since(started).as_millis()),
-        waits_for: recycle.waits_for.clone(),
+        waits_for: recycle.waits_for.as_deref().map(|what| waits_for(what, waits)),
     })
 }
 
@@ -154,7 +162,7 @@ fn marked(mark: &logic::Mark, now: Moment) -> Mark {
     }
 }
 
-fn gated(gate: &logic::Gate, now: Moment) -> Gate {
+fn gated(gate: &logic::Gate, waits: Option<&v1::Reason>, now: Moment) -> Gate {
     Gate {
         name: gate.name.to_owned(),
         status: match gate.status {
@@ -162,7 +170,7 @@ fn gated(gate: &logic::Gate, now: Moment) -> Gate {
             logic::GateStatus::Shut => GateStatus::Shut,
             logic::GateStatus::Later => GateStatus::Later,
         },
-        text: gate.text.clone(),
+        text: if gate.status == logic::GateStatus::Shut { waits_for(&gate.text, waits) } else { gate.text.clone() },
         opens_in_ms: gate.until.map(|until| until.since(now).as_millis()),
         opens_by: gate.opens_by.clone(),
     }

@@ -24,7 +24,8 @@ use warden_logic::service::input::{
     ActiveState, Invocation, JobResult, LogHit, Means, PermitId, Question, RestartSetting, TrafficSeen, UnitSeen,
 };
 use warden_logic::service::policy::{Mode, PatternPolicy, Policy, ProbePolicy, RecyclePolicy, RestartPolicy, Stop, StopPolicy};
-use warden_protocol::v1::report::{Permit, TrafficStatus};
+use warden_protocol::v1::Reason;
+use warden_protocol::v1::report::{Directive, Permit, TrafficStatus};
 use warden_protocol::vocab::{Confirmed, Holder, RestartWish, Traffic, Verdict};
 
 const UNIT: &str = "bingo.service";
@@ -245,7 +246,7 @@ impl Stage {
             weight: None,
             sessions: None,
         };
-        let news = News::Directives(vec![Directive { unit: UNIT.to_owned(), traffic, permit: None }]);
+        let news = News::Directives(vec![Directive { unit: UNIT.to_owned(), traffic, permit: None }], Vec::new());
         self.heard.send(Heard { link: 0, news }).await.unwrap();
     }
 
@@ -327,26 +328,31 @@ async fn without_a_coordinator_fatal_evidence_acts_at_once() {
 
 #[test]
 fn a_server_is_out_when_every_balancer_says_so() {
-    let word = |confirmed, by, sessions, permit: Option<u64>| Directive {
-        unit: UNIT.to_owned(),
-        traffic: TrafficStatus {
-            wanted: Traffic::Out,
-            confirmed,
-            by,
-            balancer: String::new(),
-            server_status: String::new(),
-            weight: None,
-            sessions,
+    let word = |confirmed, by, sessions, permit: Option<u64>| Word {
+        directive: Directive {
+            unit: UNIT.to_owned(),
+            traffic: TrafficStatus {
+                wanted: Traffic::Out,
+                confirmed,
+                by,
+                balancer: String::new(),
+                server_status: String::new(),
+                weight: None,
+                sessions,
+            },
+            permit: permit.map(|id| Permit { id, action: "recycle_age".to_owned(), start_by_ms: 1, expires_in_ms: 1 }),
         },
-        permit: permit.map(|id| Permit { id, action: "recycle_age".to_owned(), start_by_ms: 1, expires_in_ms: 1 }),
+        waits: None,
     };
     let out = word(Confirmed::Out, Holder::Warden, Some(2), Some(7));
     let kept = word(Confirmed::In, Holder::Floor, None, None);
-    let seen = |words: &[&Directive]| hear::together(words.iter().copied());
+    let seen = |words: &[&Word]| hear::together(words.iter().copied());
     let told = |confirmed, by, sessions, permit: Option<u64>| {
         Some(TrafficSeen { confirmed, by, sessions, permit: permit.map(PermitId), waits: false })
     };
     assert_eq!(seen(&[]), None);
     assert_eq!(seen(&[&out, &out]), told(Confirmed::Out, Holder::Warden, Some(4), Some(7)));
     assert_eq!(seen(&[&out, &kept]), told(Confirmed::In, Holder::Floor, None, None));
+    let lets_wait = Word { waits: Some(Reason { label: "budget".to_owned(), text: String::new() }), ..out.clone() };
+    assert!(seen(&[&out, &lets_wait]).unwrap().waits && !seen(&[&out, &out]).unwrap().waits);
 }
