@@ -35,7 +35,8 @@ const LONGEST_NAME: usize = 253;
 pub fn limits(heartbeat: Duration) -> Limits {
     // A connection an agent: 10,000 is the aim, and some room for those that come again before the old one is gone. An idle
     // connection is one that missed three heartbeats.
-    Limits { connections: 12_000, body: 512 * 1024, head: (heartbeat * 3).max(Duration::from_secs(30)), answer: Duration::from_secs(10) }
+    let head = (heartbeat * 3).max(Duration::from_secs(30));
+    Limits { connections: 12_000, body: 512 * 1024, head, answer: Duration::from_secs(10), ..Limits::default() }
 }
 
 /// What the handler needs.

@@ -16,5 +16,6 @@ pub mod logging;
 pub mod notify;
 pub mod serve;
 pub mod signals;
+mod stall;
 pub mod tls;
 pub mod unix_http;

@@ -1,8 +1,9 @@
 //! HTTP/1.1 servers with bounds: so many connections, so large a body, so long for a head, so long for an answer.
 //!
-//! A connection above the limit waits in the kernel's queue; a slow client is cut off by its deadline; an accept
+//! A connection above the limit waits in the kernel's queue; a slow client, sender or reader, is cut off by its deadline; an accept
 //! that fails (out of descriptors) backs off instead of spinning. The future that serves never ends by itself.
 
+use crate::stall::Stall;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
@@ -33,12 +34,15 @@ pub struct Limits {
     pub head: Duration,
     /// Time from a request's head to the end of its answer's head.
     pub answer: Duration,
+    /// Time for which a reader may take none of what is sent to it.
+    pub stall: Duration,
 }
 
 impl Default for Limits {
     /// For a socket that a few people and programs use: 64 connections (each about 20 kB: 1.3 MB at most), 64 kB bodies.
     fn default() -> Self {
-        Self { connections: 64, body: 64 * 1024, head: Duration::from_secs(30), answer: Duration::from_secs(10) }
+        let (head, answer, stall) = (Duration::from_secs(30), Duration::from_secs(10), Duration::from_secs(30));
+        Self { connections: 64, body: 64 * 1024, head, answer, stall }
     }
 }
 
@@ -128,6 +132,7 @@ struct Server {
     service: TowerToHyperService<Router>,
     builder: hyper::server::conn::http1::Builder,
     permits: Arc<Semaphore>,
+    stall: Duration,
 }
 
 impl Server {
@@ -138,7 +143,12 @@ impl Server {
             .layer(from_fn(move |request: Request, next: Next| in_time(deadline, request, next)));
         let mut builder = hyper::server::conn::http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(64 * 1024);
-        Self { service: TowerToHyperService::new(router), builder, permits: Arc::new(Semaphore::new(limits.connections)) }
+        Self {
+            service: TowerToHyperService::new(router),
+            builder,
+            permits: Arc::new(Semaphore::new(limits.connections)),
+            stall: limits.stall,
+        }
     }
 
     async fn permit(&self) -> Option<tokio::sync::OwnedSemaphorePermit> {
@@ -157,7 +167,7 @@ impl Server {
             }
             service.call(request)
         });
-        let connection = self.builder.serve_connection(TokioIo::new(stream), named);
+        let connection = self.builder.serve_connection(TokioIo::new(Stall::new(stream, self.stall)), named);
         // The task owns itself: it ends with its connection, and every step of that has a deadline.
         tokio::spawn(async move {
             if let Err(error) = connection.await {

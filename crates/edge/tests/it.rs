@@ -1,6 +1,7 @@
 //! The crate's promises, tried over real files and real sockets.
 #![allow(clippy::unwrap_used, reason = "a test says what failed by failing")]
 
+use axum::body::Body;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use std::path::{Path, PathBuf};
@@ -190,10 +191,15 @@ async fn server(path: &Path, limits: Limits) -> tokio::task::JoinHandle<()> {
     let router = Router::new()
         .route("/hello", get(|| async { "hello" }))
         .route("/slow", get(|| async { std::future::pending::<()>().await }))
+        .route("/endless", get(endless))
         .route("/echo", post(|body: String| async move { body }))
         .route("/who", get(|Extension(peer): Extension<Peer>| async move { format!("{} {} {:?}", peer.uid, peer.gid, peer.pid) }));
     let listener = serve::bind_unix(path).await.unwrap();
     tokio::spawn(serve::unix(listener, router, limits))
+}
+
+async fn endless() -> Body {
+    Body::from_stream(futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(vec![b'x'; 1 << 16])))
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -251,6 +257,17 @@ async fn slow_heads_are_cut_off_and_large_bodies_refused() {
     let mut answer = [0; 12];
     large.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 413");
+}
+
+#[tokio::test]
+async fn whoever_asks_and_never_reads_is_let_go() {
+    let (_folder, path) = socket();
+    let _server = server(&path, Limits { connections: 1, stall: Duration::from_millis(50), ..Limits::default() }).await;
+    let mut deaf = tokio::net::UnixStream::connect(&path).await.unwrap();
+    deaf.write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    // The only place is free again, although the deaf one is still there.
+    assert_eq!(unix_http::get(&path, "/hello", 10 * SECOND).await.unwrap().0, 200);
+    drop(deaf);
 }
 
 #[tokio::test]
