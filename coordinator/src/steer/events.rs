@@ -42,16 +42,19 @@ macro_rules! kinds {
             pub(super) const fn label(self) -> &'static str { match self { $(Self::$kind => $label,)+ } }
             /// The journal's `MESSAGE_ID`, which the catalog explains.
             pub(super) const fn id(self) -> &'static str { match self { $(Self::$kind => $id,)+ } }
-            const fn severity(self) -> Severity { match self { $(Self::$kind => Severity::$severity,)+ } }
+            pub(super) const fn severity(self) -> Severity { match self { $(Self::$kind => Severity::$severity,)+ } }
         }
     };
 }
 
-/// Planned and back to normal: info. An incident: warning. Needs a person: error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Severity {
+/// How much an event matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Planned, or back to normal.
     Info,
+    /// An incident.
     Warning,
+    /// It needs a person.
     Error,
 }
 

@@ -13,6 +13,7 @@ mod link;
 mod pace;
 mod permitted;
 mod rates;
+mod timeline;
 mod view;
 
 use crate::haproxy::agent_port::Board;
@@ -37,7 +38,9 @@ use warden_logic::moment::Moment;
 use warden_protocol::v1::fleet::FleetStatus;
 use warden_protocol::v1::report::{Directives, Report};
 
+pub use events::Severity;
 pub use link::Pulse;
+pub use timeline::{Entry, Timeline};
 pub(crate) use view::{ASKING_BEAT_MS, Budget};
 
 /// Calls that wait for the loop. An agent has one report under way, so 10,000 agents bring at most 10,000; a call is taken in a few
@@ -108,6 +111,7 @@ pub struct Steering<R> {
     command_timeout: Duration,
     clock: fn() -> Moment,
     metrics: Arc<Metrics>,
+    timeline: Arc<Timeline>,
     calls: mpsc::Receiver<Call>,
     pace: Pace,
     gauged: Option<Instant>,
@@ -142,6 +146,7 @@ impl<R: RuntimeApi> Steering<R> {
             command_timeout: settings.command_timeout,
             clock: settings.clock,
             metrics,
+            timeline: Arc::default(),
             calls,
             pace: Pace::default(),
             gauged: None,
@@ -191,8 +196,10 @@ impl<R: RuntimeApi> Steering<R> {
             match call {
                 Call::Report { report, arrived, answer } => {
                     let node = report.node.clone();
+                    let before = timeline::states(&self.known, &node);
                     let outcome = self.known.hear((self.clock)(), report);
                     if matches!(outcome, Ok(true)) {
+                        self.timeline.heard(arrived, &self.known, &node, &before);
                         arrivals.insert(node.clone(), arrived);
                     }
                     changed |= matches!(outcome, Ok(true));
@@ -231,6 +238,7 @@ impl<R: RuntimeApi> Steering<R> {
     fn write(&self, events: &[Event]) {
         for event in events {
             event.log();
+            self.timeline.note((self.clock)(), event);
             self.metrics.event(event.kind.label(), event.server.as_ref());
         }
     }
