@@ -32,16 +32,21 @@ impl Permits {
         }
     }
 
-    /// What was granted and has not begun is taken back when the budget no longer bears it: the youngest first.
+    /// Whoever has not been taken out yet stays in when the budget no longer bears it: the youngest permit first.
     fn withdraw(&mut self, scene: &Scene<'_>, backend: &Backend<'_>) {
         loop {
-            let granted = backend.standings.iter().filter_map(|standing| {
-                let lease = self.leases.get(&standing.server.id).filter(|lease| lease.phase == Phase::Granted && lease.action.is_planned());
-                lease.map(|lease| (lease.id, standing))
+            let still_in = backend.standings.iter().filter_map(|standing| {
+                let lease = self.leases.get(&standing.server.id).filter(|lease| lease.action.is_planned())?;
+                let still_in = match lease.phase {
+                    Phase::Granted => true,
+                    Phase::InUse => standing.leaves_by_plan() && standing.takes_traffic(),
+                    Phase::Soaking { .. } => false,
+                };
+                still_in.then_some((lease.id, standing))
             });
-            let mut granted: Vec<_> = granted.collect();
-            granted.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
-            let no_longer = granted.into_iter().find_map(|(_, standing)| {
+            let mut still_in: Vec<_> = still_in.collect();
+            still_in.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
+            let no_longer = still_in.into_iter().find_map(|(_, standing)| {
                 let wait = Wait::hands_off(standing, scene.policy.agent_port).or_else(|| self.over_budget(backend, standing))?;
                 Some((standing.server.id.clone(), wait))
             });
@@ -81,7 +86,9 @@ impl Permits {
 
     /// `rest`: it asks again, but nothing is granted to it before, and everybody else goes first.
     fn end(&mut self, now: Moment, server: &ServerId, lease: Lease, what: Happened, rest: Option<Moment>) {
-        self.ended.insert(server.clone(), lease.id);
+        if !(self.first..self.next).contains(&lease.id) {
+            self.ended.insert(server.clone(), lease.id);
+        }
         if rest.is_some() {
             self.asked.insert(server.clone(), Asked { since: now, rest });
         }
@@ -97,7 +104,7 @@ impl Permits {
             self.ended.remove(server);
             return;
         };
-        if self.leases.contains_key(server) || self.ended.get(server) == Some(&id) || standing.two {
+        if self.leases.contains_key(server) || self.has_ended(server, id) || standing.two {
             return;
         }
         let lease = Lease {
@@ -146,10 +153,12 @@ fn granted(now: Moment, lease: &Lease, standing: &Standing<'_>, said: Option<&Se
     if standing.two {
         return void(Void::Withdrawn(Wait::TwoSpeakers));
     }
-    if said.is_some_and(|said| has_begun(lease, said)) {
+    let late = now >= lease.start_by;
+    // Too late is too late for what has yet to leave. A sick one's restart is under way, whatever is said of it now.
+    if said.is_some_and(|said| has_begun(lease, said)) && (!late || !lease.action.is_planned()) {
         return Step::To(Phase::InUse, Happened::Begun);
     }
-    if now >= lease.start_by {
+    if late {
         return void(Void::NotBegun);
     }
     match said {
@@ -180,9 +189,10 @@ fn in_use(now: Moment, lease: &Lease, standing: &Standing<'_>, said: Option<&Ser
                 Step::End(Happened::Void(Void::Unused))
             };
         }
-        let asks_again = lease.action == Action::Suspect && super::grant::sick_and_asks(said);
-        if asks_again && lease.process.is_some() && restarted(lease, said) {
-            return Step::End(Happened::Void(Void::DidNotHelp));
+        // A permit is good for one restart. Whoever is out and sick all the same asks for another one, of the other kind.
+        if super::grant::sick_and_asks(said) {
+            let unused = lease.action.is_planned() && !restarted(lease, said);
+            return Step::End(Happened::Void(if unused { Void::Unused } else { Void::DidNotHelp }));
         }
     }
     if now >= lease.expires { Step::End(Happened::Void(Void::Expired)) } else { Step::Stay }

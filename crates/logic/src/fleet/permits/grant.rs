@@ -245,19 +245,18 @@ impl Permits {
         shut: fn(&Self, &Scene<'_>, &Backend<'a>) -> Option<Wait>,
         waits: fn(&Self, &Scene<'_>, &Backend<'a>, &Request<'_, 'a>, &Count) -> Option<Wait>,
     ) {
-        let all = unheard.cloned().or_else(|| shut(self, scene, backend));
+        let closed = unheard.is_some() || shut(self, scene, backend).is_some();
         let count = self.count(backend);
         let first = || queue.iter().position(|request| waits(self, scene, backend, request, &count).is_none());
-        let next = if all.is_some() { None } else { first() };
+        let next = if closed { None } else { first() };
         if let Some(request) = next.and_then(|at| queue.get(at)) {
             self.give(scene.now, backend, request);
         }
         // Whoever waits is told why it does after that.
-        let all = all.or_else(|| shut(self, scene, backend));
-        let count = self.count(backend);
+        let (shut, count) = (shut(self, scene, backend), self.count(backend));
         for (_, request) in queue.iter().enumerate().filter(|(at, _)| Some(*at) != next) {
-            let own = waits(self, scene, backend, request, &count);
-            let wait = own.or_else(|| all.clone()).unwrap_or(Wait::Turn);
+            let own = || waits(self, scene, backend, request, &count);
+            let wait = unheard.cloned().or_else(own).or_else(|| shut.clone()).unwrap_or(Wait::Turn);
             self.waits.insert(request.standing.server.id.clone(), wait);
         }
     }

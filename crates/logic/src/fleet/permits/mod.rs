@@ -203,13 +203,15 @@ struct Asked {
 /// All permits of one coordinator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Permits {
+    /// This coordinator's numbers: from the first one to the next one.
+    first: u64,
     next: u64,
     began: Option<Moment>,
     leases: BTreeMap<ServerId, Lease>,
     /// In the order of asking: the queue.
     asked: BTreeMap<ServerId, Asked>,
     waits: BTreeMap<ServerId, Wait>,
-    /// The last number that ended, while its holder still names it: a lease is not learned twice.
+    /// The number of another coordinator's that was learned of and has ended, while its holder still names it.
     ended: BTreeMap<ServerId, u64>,
     /// What happened in the review that is under way.
     news: Vec<News>,
@@ -220,6 +222,7 @@ impl Permits {
     #[must_use]
     pub const fn new(first: u64) -> Self {
         Self {
+            first,
             next: first,
             began: None,
             leases: BTreeMap::new(),
@@ -272,6 +275,14 @@ impl Permits {
     pub fn covers(&self, id: &ServerId, permit: Option<u64>) -> bool {
         let lease = self.leases.get(id).filter(|lease| Some(lease.id) == permit && lease.action.is_planned());
         lease.is_some_and(|lease| matches!(lease.phase, Phase::Granted | Phase::InUse))
+    }
+
+    /// True when this number is known to be no permit any more, although somebody names it: of those that were given here all
+    /// are over that are not held. Such a one is not learned of.
+    #[must_use]
+    pub fn has_ended(&self, id: &ServerId, permit: u64) -> bool {
+        let held = self.leases.get(id).is_some_and(|lease| lease.id == permit);
+        !held && ((self.first..self.next).contains(&permit) || self.ended.get(id) == Some(&permit))
     }
 
     /// A server may have got another name: the lease goes with its holder.

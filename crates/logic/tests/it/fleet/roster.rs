@@ -25,6 +25,20 @@ fn one_speaker_is_ordered_by_seq() {
 }
 
 #[test]
+fn a_plan_and_a_permit_are_changes() {
+    let mut roster = Roster::default();
+    let said = |seq, planned: Option<&str>, permit| {
+        let mut said = super::world::service(0, warden_protocol::vocab::Traffic::In, false);
+        (said.planned, said.permit, said.since_ms) = (planned.map(ToOwned::to_owned), permit, seq);
+        Report { services: vec![said], ..report("b", 1, seq) }
+    };
+    let steps = [(None, None, true), (None, None, false), (Some("recycle_age"), None, true), (Some("recycle_age"), Some(7), true)];
+    for (seq, (planned, permit, changes)) in (1..).zip(steps) {
+        assert_eq!(roster.hear(at(seq), LEASE, said(seq, planned, permit)), Ok(changes), "{planned:?} {permit:?}");
+    }
+}
+
+#[test]
 fn a_word_after_the_lease_is_a_change() {
     let mut roster = Roster::default();
     assert_eq!(roster.hear(at(0), LEASE, report("b", 1, 1)), Ok(true));

@@ -56,6 +56,8 @@ pub(crate) struct World {
     pub(crate) seq: u64,
     /// The next cycle's pushes do not arrive.
     pub(crate) pushes_lost: bool,
+    /// When this coordinator began.
+    began: Moment,
 }
 
 /// What one cycle decided.
@@ -115,6 +117,7 @@ impl World {
             permits: Permits::new(FIRST_PERMIT),
             seq: 0,
             pushes_lost: false,
+            began: Moment::from_micros(1_000_000),
         }
     }
 
@@ -197,6 +200,7 @@ impl World {
         self.ledger = Ledger::default();
         let next = self.now.as_micros(); // as the wall clock would have it: never a number that was given before
         self.permits = Permits::new(FIRST_PERMIT + next);
+        self.began = self.now;
     }
 
     fn matched(&self, observed: &Observed) -> Matches {
@@ -217,6 +221,7 @@ impl World {
             ledger: &self.ledger,
         };
         let news = self.permits.review(&scene);
+        super::budget::invariants(&scene, &self.permits, &news, self.began);
         let judgements = judge(&scene, &self.permits);
         let steps = plan(&observed, &self.ledger, &judgements);
         Cycle { judgements, steps, news }
@@ -243,6 +248,7 @@ impl World {
         self.invariant_hands_off(&cycle);
         self.invariant_nothing_without_a_word(&cycle);
         self.invariant_pushes_fit(&cycle);
+        self.invariant_budget(&cycle);
         for step in &cycle.steps {
             self.carry_out(step);
         }
@@ -267,6 +273,24 @@ impl World {
         assert!(taken.is_empty() || before - taken.len() >= min, "{} of {before} taken, floor {min}: {cycle:?}", taken.len());
     }
 
+    /// Nothing is taken out by plan but on a permit, and never beyond the budget: counted on what HAProxy does afterwards.
+    fn invariant_budget(&self, cycle: &Cycle) {
+        let observed = self.observed();
+        let out: Vec<&ServerId> =
+            cycle.steps.iter().filter(|step| matches!(step, Step::Out { .. } | Step::Assert { .. })).map(Step::id).collect();
+        for step in cycle.steps.iter().filter(|step| matches!(step, Step::Out { .. })) {
+            let said = &self.roster.node(&step.id().server).unwrap().services[0];
+            let by_plan = said.state == ServiceState::Leaving && said.wants.restart == RestartWish::Ask;
+            if !by_plan || !observed.server(step.id()).unwrap().takes_traffic() {
+                continue;
+            }
+            assert!(self.permits.covers(step.id(), said.permit), "{step:?} without a permit");
+            let unavailable = observed.servers.iter().filter(|server| !server.takes_traffic() || out.contains(&&server.id));
+            let max = self.policy.backend("app").max_unavailable.of(observed.servers.len());
+            assert!(unavailable.clone().count() <= max, "{step:?} of {max}: {:?}", unavailable.collect::<Vec<_>>());
+        }
+    }
+
     /// A server with a person's mark gets no step.
     fn invariant_hands_off(&self, cycle: &Cycle) {
         let observed = self.observed();
@@ -282,11 +306,15 @@ impl World {
             let asks = node.map(|node| node.services[0].wants.traffic);
             let note = cycle.judgements.iter().find(|judgement| judgement.id == *step.id()).and_then(|judgement| judgement.note.clone());
             let floor = matches!(note, Some(Note::Floor { .. }));
+            let no_permit = matches!(note, Some(Note::NoPermit));
             match step {
                 Step::Out { .. } => assert_eq!(asks, Some(Traffic::Out), "{step:?}"),
                 Step::Back { .. } => assert!(asks == Some(Traffic::In) || matches!(note, Some(Note::Orphan { .. })), "{step:?} {note:?}"),
                 Step::Vouch { .. } => {
-                    assert!(asks == Some(Traffic::In) || floor || matches!(note, Some(Note::Orphan { .. })), "{step:?} {note:?}");
+                    assert!(
+                        asks == Some(Traffic::In) || floor || no_permit || matches!(note, Some(Note::Orphan { .. })),
+                        "{step:?} {note:?}"
+                    );
                 }
                 Step::Reword { .. } => assert_eq!(asks, Some(Traffic::Out), "{step:?}"),
                 Step::Assert { .. } => assert!(matches!(self.ledger.verdict(step.id()), Some(Verdict::Out(_))), "{step:?}"),
