@@ -88,8 +88,9 @@ impl Desk {
         let order = Order::Event { event, unit: unit.to_owned(), incident: incident.map(ToOwned::to_owned), text: text.to_owned() };
         if self.orders.try_send(order).is_err() {
             tracing::warn!(
-                WARDEN_UNIT = unit,
                 MESSAGE_ID = message_id::HOOK_FAILED,
+                WARDEN_UNIT = unit,
+                WARDEN_INCIDENT = incident.unwrap_or_default(),
                 WARDEN_EVENT = "hook_failed",
                 "{unit}: too many events at once: hooks are not told of {}",
                 event.label()
@@ -138,18 +139,18 @@ async fn run(node: String, mut hooks: Vec<Hook>, mut orders: mpsc::Receiver<Orde
             order = orders.recv() => match order {
                 Some(Order::Event { event, unit, incident, text }) => {
                     let decision = ledger.decide(&hooks, event, incident.as_deref(), Moment::from_micros(monotonic_micros()));
+                    let happened = happened(&node, event, &unit, incident.as_deref(), &text);
                     for hook in decision.too_many {
-                        unheard(&hooks[hook], event.label(), &unit, "it was told often enough within the last hour");
+                        unheard(&hooks[hook], &happened, "it was told often enough within the last hour");
                         told(&hooks[hook].name, "too_many");
                     }
                     for hook in decision.tell {
                         if waiting.len() == WAITING {
-                            unheard(&hooks[hook], event.label(), &unit, "too many hooks are waiting for others to end");
+                            unheard(&hooks[hook], &happened, "too many hooks are waiting for others to end");
                             told(&hooks[hook].name, "too_many");
                             continue;
                         }
-                        let happened = happened(&node, event, &unit, incident.as_deref(), &text);
-                        waiting.push_back(Telling { hook: hooks[hook].clone(), happened });
+                        waiting.push_back(Telling { hook: hooks[hook].clone(), happened: happened.clone() });
                     }
                 }
                 Some(Order::Hooks(others)) => {
@@ -184,14 +185,21 @@ pub(super) fn happened(node: &str, event: HookEvent, unit: &str, incident: Optio
 
 async fn tell(telling: Telling, told: Told) {
     let Telling { hook, happened } = telling;
-    let (name, unit, event) = (&hook.name, &happened.unit, &happened.event);
+    let Happened { node, unit, event, incident, .. } = &happened;
+    let name = &hook.name;
     match try_to_tell(&hook, &happened).await {
         Ok(()) => {
-            tracing::info!(WARDEN_UNIT = unit, WARDEN_EVENT = "hook_told", "{unit}: hook {name} was told of {event}");
+            tracing::info!(
+                WARDEN_NODE = node,
+                WARDEN_UNIT = unit,
+                WARDEN_INCIDENT = incident.as_deref().unwrap_or_default(),
+                WARDEN_EVENT = "hook_told",
+                "{unit}: hook {name} was told of {event}"
+            );
             told(name, "done");
         }
         Err(why) => {
-            unheard(&hook, event, unit, &why);
+            unheard(&hook, &happened, &why);
             told(name, "failed");
         }
     }
@@ -207,10 +215,13 @@ pub(super) async fn try_to_tell(hook: &Hook, happened: &Happened) -> Result<(), 
 }
 
 /// The one line about a hook that does not know.
-fn unheard(hook: &Hook, event: &str, unit: &str, why: &str) {
+fn unheard(hook: &Hook, happened: &Happened, why: &str) {
+    let Happened { node, unit, event, incident, .. } = happened;
     let name = &hook.name;
     tracing::warn!(
         MESSAGE_ID = message_id::HOOK_FAILED,
+        WARDEN_NODE = node,
+        WARDEN_INCIDENT = incident.as_deref().unwrap_or_default(),
         WARDEN_UNIT = unit,
         WARDEN_EVENT = "hook_failed",
         "{unit}: hook {name} was not told of {event}: {why}"
