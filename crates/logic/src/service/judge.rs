@@ -80,6 +80,16 @@ impl Machine {
         self.probes.iter().map(|probe| probe.tally.good()).min().unwrap_or(0)
     }
 
+    /// By then every probe that is to prove it has answered once more.
+    fn round(&self) -> Span {
+        let each = self
+            .policy
+            .probes
+            .iter()
+            .map(|policy| Span::from_micros(policy.every_in_doubt.as_micros().saturating_add(policy.timeout.as_micros())));
+        each.max().unwrap_or_default()
+    }
+
     fn good_of(&self, index: usize) -> u32 {
         self.probes.get(index).map_or(0, |probe| probe.tally.good())
     }
@@ -89,6 +99,7 @@ impl Machine {
         let content = self.content(now);
         let still_failing = self.still_failing(now);
         let (good, probes) = (self.fewest_good(), self.probes.len());
+        let next_answer = now.plus(self.round());
         match &mut self.state {
             State::Unknown => {
                 if content {
@@ -99,6 +110,10 @@ impl Machine {
             State::Warming { .. } => self.cut_warmup_short(turn, asked),
             State::Proving(proving) => {
                 proving.last_answer = now;
+                // Whose answers are all good is not given up for the want of another.
+                if proving.last_bad.is_none() {
+                    proving.by = proving.by.max(next_answer);
+                }
                 self.proven(turn);
             }
             State::Suspect { .. } => self.lift_suspicion(turn, Reason::recovered()),

@@ -1,6 +1,7 @@
 //! What outlives the agent, or the configuration: a machine is saved and goes on where it was.
 
 use super::pattern::Hits;
+use super::policy::Mode;
 use super::state::{Ended, State};
 use super::{Dependency, Machine, Mark, Policy, Probe, Window, mend};
 use crate::moment::Moment;
@@ -64,6 +65,7 @@ impl Machine {
             (new.row, new.gave_up, new.window) = (0, false, Window::new(new.policy.restart.window));
             new.recycle_after = Moment::default();
             new.last_restart = new.last_restart.filter(|last| last.result.as_deref() != Some(mend::ONLY_SAID));
+            new.act_from_now_on(now);
         }
         if let (true, State::Warming { until }, Some(instance)) = (other_warmup, &mut new.state, &mut new.instance) {
             *until = instance.started.plus(new.policy.warmup);
@@ -75,6 +77,15 @@ impl Machine {
             last.result = Some("lost".to_owned());
         }
         new
+    }
+
+    /// What waits in shadow mode after restarts that were only said has not been restarted at all.
+    fn act_from_now_on(&mut self, now: Moment) {
+        let (Mode::Supervise, State::Waiting { trouble, .. } | State::Parked { trouble, .. }) = (self.policy.mode, &self.state) else {
+            return;
+        };
+        (self.since, self.reason) = (now, trouble.cause.clone());
+        self.state = State::Sick { trouble: trouble.clone(), doubt: None };
     }
 
     fn wait_longer(&mut self, now: Moment, saved_at: Moment) {

@@ -9,6 +9,8 @@ use warden_logic::service::{Machine, View};
 use warden_protocol::vocab::{Confirmed, Holder, ServiceState, Verdict};
 
 pub(super) const BEGIN: u64 = 1_000_000_000;
+/// Within which the lines of [`policy`] count.
+pub(super) const WINDOW: Span = Span::from_secs(10);
 
 /// The patterns of [`policy`]: one line is enough, but of suspect ones three within ten seconds.
 pub(super) const fn pattern(means: Means) -> usize {
@@ -21,7 +23,7 @@ pub(super) const fn pattern(means: Means) -> usize {
 
 /// 30 s of warm-up, 3 failures, 2 successes, a steady second.
 pub(super) fn policy() -> Policy {
-    let pattern = |means, count| PatternPolicy { means, count, window: Span::from_secs(10) };
+    let pattern = |means, count| PatternPolicy { means, count, window: WINDOW };
     Policy {
         mode: Mode::Supervise,
         warmup: Span::from_secs(30),

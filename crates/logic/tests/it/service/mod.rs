@@ -5,5 +5,8 @@ mod examples;
 mod examples_marks;
 mod properties;
 mod restarts;
+mod steps;
+mod watch;
+mod wild;
 mod world;
 mod year;
