@@ -1,9 +1,9 @@
 //! Everything the coordinator knows, and what follows from it. Pure: HAProxy and time come in as values.
 
 use super::rates::Rates;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use warden_logic::fleet::judge::{Judgement, Note, judge};
-use warden_logic::fleet::ledger::Ledger;
+use warden_logic::fleet::ledger::{Ledger, Verdict};
 use warden_logic::fleet::matching::{Matches, matches};
 use warden_logic::fleet::observed::{Observed, Server, ServerId};
 use warden_logic::fleet::permits::{self, Permits};
@@ -30,8 +30,10 @@ pub(super) struct Knowledge {
     pub(super) observed: Option<Observed>,
     /// Where each server stands in it.
     places: HashMap<ServerId, usize>,
-    /// Since when each server that takes no traffic has been seen so.
-    idle_since: HashMap<ServerId, Moment>,
+    /// The servers that were seen to take no traffic.
+    idle: HashSet<ServerId>,
+    /// Those among them that a process has requests for which was replaced by a reload, and can be asked no more.
+    left_behind: HashSet<ServerId>,
     /// False while HAProxy does not answer: the last reading is then memory, and confirms nothing.
     pub(super) current: bool,
     /// What HAProxy said instead of doing as told, by server, since the last time it did.
@@ -54,7 +56,8 @@ impl Knowledge {
             notes: BTreeMap::new(),
             observed: None,
             places: HashMap::new(),
-            idle_since: HashMap::new(),
+            idle: HashSet::new(),
+            left_behind: HashSet::new(),
             current: false,
             refusals: BTreeMap::new(),
             rates: Rates::default(),
@@ -70,7 +73,7 @@ impl Knowledge {
     }
 
     /// Enters a reading of HAProxy, or that there is none.
-    pub(super) fn see(&mut self, now: Moment, observed: Option<Observed>) {
+    pub(super) fn see(&mut self, observed: Option<Observed>) {
         let visible = |observed: &Observed| -> Vec<_> {
             observed.servers.iter().map(|server| (server.id.clone(), server.operation, server.mark(), server.weight)).collect()
         };
@@ -86,8 +89,18 @@ impl Knowledge {
         if self.observed.as_ref().map(ids).as_ref() != Some(&listed) {
             self.places = listed.into_iter().enumerate().map(|(at, id)| (id, at)).collect();
         }
-        let idle = observed.servers.iter().filter(|server| !server.takes_traffic());
-        self.idle_since = idle.map(|server| (server.id.clone(), self.idle_since.get(&server.id).copied().unwrap_or(now))).collect();
+        let idle: HashSet<ServerId> =
+            observed.servers.iter().filter(|server| !server.takes_traffic()).map(|server| server.id.clone()).collect();
+        if self.observed.as_ref().is_some_and(|before| before.identity != observed.identity) {
+            let left_behind = self.idle.iter().filter(|id| self.rates.sessions(id) != Some(0)).cloned();
+            self.left_behind.extend(left_behind);
+        }
+        // A new process runs everything until it is told.
+        let out = |id| matches!(self.ledger.verdict(id), Some(Verdict::Out(_)));
+        self.left_behind.retain(|id| idle.contains(id) || out(id));
+        // What was counted before says nothing of what is left.
+        idle.difference(&self.idle).for_each(|id| self.rates.forget_sessions(id));
+        self.idle = idle;
         self.observed = Some(observed);
         self.current = true;
     }
@@ -140,9 +153,11 @@ impl Knowledge {
         self.observed.as_ref()?.servers.get(*self.places.get(id)?)
     }
 
-    /// The requests that are left of a server that takes no new ones; nothing before they were counted afterwards.
+    /// The requests that are left of a server that takes no new ones; nothing before they were counted afterwards, and nothing
+    /// when a process that was replaced had some.
     pub(super) fn sessions_left(&self, id: &ServerId) -> Option<u64> {
-        self.rates.sessions(id, *self.idle_since.get(id)?)
+        let known = self.idle.contains(id) && !self.left_behind.contains(id);
+        self.rates.sessions(id).filter(|_| known)
     }
 
     /// True while somebody waits for the requests that are left of a server: it leaves, takes no new ones, and they are not known to be done.
@@ -151,7 +166,7 @@ impl Knowledge {
         let mut servers = leaving.flat_map(|(name, _)| self.matches.of_node(name));
         servers.any(|(_, id)| {
             let leaves = self.speaker(id).is_some_and(|(_, service)| service.state == ServiceState::Leaving);
-            leaves && self.idle_since.contains_key(id) && self.sessions_left(id) != Some(0)
+            leaves && self.idle.contains(id) && self.sessions_left(id) != Some(0)
         })
     }
 

@@ -249,12 +249,12 @@ impl<R: RuntimeApi> Steering<R> {
         let deadline = Instant::now() + self.command_timeout;
         let mut events = Vec::new();
         let reading = self.read(deadline, &mut events).await;
-        self.known.see((self.clock)(), reading);
+        self.known.see(reading);
         let steps = self.known.think((self.clock)());
         if !steps.is_empty() {
             self.carry_out(&steps, deadline).await;
             let again = self.read(deadline, &mut events).await;
-            self.known.see((self.clock)(), again);
+            self.known.see(again);
             self.known.review((self.clock)());
             let done = (self.clock)();
             self.metrics.applied(done.since(began));

@@ -21,7 +21,7 @@ struct Reading {
 struct Counted {
     readings: VecDeque<Reading>,
     /// The requests that it had when it was read last.
-    sessions: Option<(Moment, u64)>,
+    sessions: Option<u64>,
 }
 
 /// What every server counted lately.
@@ -44,7 +44,7 @@ impl Rates {
         let mut old = std::mem::take(&mut self.servers);
         for Counters { id, requests, errors, sessions } in counters {
             let mut counted = old.remove(&id).unwrap_or_default();
-            counted.sessions = Some((now, sessions));
+            counted.sessions = Some(sessions);
             let readings = &mut counted.readings;
             if readings.back().is_some_and(|last| requests < last.requests || errors < last.errors) {
                 readings.clear();
@@ -59,9 +59,16 @@ impl Rates {
         }
     }
 
-    /// The requests that a server had, by a reading that is younger than `since`.
-    pub(super) fn sessions(&self, id: &ServerId, since: Moment) -> Option<u64> {
-        self.servers.get(id)?.sessions.filter(|(at, _)| *at > since).map(|(_, sessions)| sessions)
+    /// The requests that a server had when it was read last.
+    pub(super) fn sessions(&self, id: &ServerId) -> Option<u64> {
+        self.servers.get(id)?.sessions
+    }
+
+    /// Only another reading tells how many it has.
+    pub(super) fn forget_sessions(&mut self, id: &ServerId) {
+        if let Some(counted) = self.servers.get_mut(id) {
+            counted.sessions = None;
+        }
     }
 
     /// What is known of a server: nothing before two readings.
@@ -102,12 +109,27 @@ mod tests {
     }
 
     #[test]
-    fn only_a_reading_after_the_moment_tells_what_is_left() {
+    fn only_another_reading_tells_what_is_left() {
         let id = ServerId::new("app", "s1");
         let mut rates = Rates::default();
         rates.note(at(1), counted(13, 0));
-        assert_eq!([0, 1, 2].map(|second| rates.sessions(&id, at(second))), [Some(3), None, None]);
-        assert_eq!(rates.sessions(&ServerId::new("app", "s2"), at(0)), None);
+        assert_eq!((rates.sessions(&id), rates.sessions(&ServerId::new("app", "s2"))), (Some(3), None));
+        rates.forget_sessions(&id);
+        assert_eq!(rates.sessions(&id), None);
+        rates.note(at(1), counted(22, 0));
+        assert_eq!(rates.sessions(&id), Some(2));
+    }
+
+    #[test]
+    fn readings_that_follow_at_once_do_not_shorten_the_window() {
+        let id = ServerId::new("app", "s1");
+        let mut rates = Rates::default();
+        for quarter in 0..40_u64 {
+            rates.note(Moment::from_micros(quarter * 250_000), counted(1_000 + 10 * quarter, 0));
+        }
+        assert_eq!(rates.of(&id), Some(Rate { requests: 40.0, errors: 0.0 }));
+        assert_eq!(rates.servers[&id].readings.len(), READINGS);
+        assert!(rates.servers[&id].readings[5].at.since(rates.servers[&id].readings[0].at) >= Span::from_secs(5));
     }
 
     #[test]

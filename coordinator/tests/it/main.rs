@@ -3,6 +3,7 @@
 
 mod haproxy_contract;
 mod intake;
+mod permits;
 mod program;
 mod steering;
 mod support;

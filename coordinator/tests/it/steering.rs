@@ -16,29 +16,29 @@ use warden_logic::fleet::roster::Refused;
 use warden_logic::fleet::{BackendPolicy, Policy};
 use warden_logic::moment::{Moment, Span};
 use warden_protocol::v1::fleet::{FleetStatus, ServerStatus};
-use warden_protocol::v1::report::{Directives, TrafficStatus};
+use warden_protocol::v1::report::{Directives, Report, TrafficStatus};
 use warden_protocol::vocab::{Confirmed, Holder, ServiceState, Traffic};
 
 const TIMEOUT: Duration = Duration::from_millis(200);
-const CYCLE: Duration = Duration::from_millis(250);
+pub(crate) const CYCLE: Duration = Duration::from_millis(250);
 
 /// tokio's clock as ours: it stands still while a test is busy, and jumps while it waits.
-fn clock() -> Moment {
+pub(crate) fn clock() -> Moment {
     thread_local! { static BEGAN: Instant = Instant::now(); }
     let micros = BEGAN.with(|began| u64::try_from(began.elapsed().as_micros()).unwrap());
     Moment::from_micros(1_000_000 + micros)
 }
 
-struct Stand {
-    haproxy: Fake,
+pub(crate) struct Stand {
+    pub(crate) haproxy: Fake,
     board: Board,
-    calls: Calls,
+    pub(crate) calls: Calls,
     pulse: Arc<Pulse>,
-    metrics: Arc<Metrics>,
+    pub(crate) metrics: Arc<Metrics>,
     steering: JoinHandle<()>,
 }
 
-fn policy(min_in_traffic: u32) -> Policy {
+pub(crate) fn policy(min_in_traffic: u32) -> Policy {
     let backend = BackendPolicy { min_in_traffic, ..BackendPolicy::default() };
     Policy {
         lease: Span::from_secs(3),
@@ -49,7 +49,7 @@ fn policy(min_in_traffic: u32) -> Policy {
 }
 
 impl Stand {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let board = Board::default();
         let haproxy = Fake::start(board.clone()).without("bare");
         Self::before(haproxy, board)
@@ -74,7 +74,7 @@ impl Stand {
     }
 
     /// A new coordinator before the same HAProxy. Its agent port begins with nothing to say.
-    async fn restart_coordinator(self) -> Self {
+    pub(crate) async fn restart_coordinator(self) -> Self {
         self.steering.abort();
         let _ = self.steering.await;
         let empty = warden_logic::fleet::ledger::Ledger::default();
@@ -83,8 +83,12 @@ impl Stand {
     }
 
     async fn try_report(&self, voice: &mut Voice, state: ServiceState) -> Result<Directives, Refused> {
+        self.say(voice.says(state)).await
+    }
+
+    pub(crate) async fn say(&self, report: Report) -> Result<Directives, Refused> {
         let (answer, answered) = oneshot::channel();
-        self.calls.send(Call::Report { report: voice.says(state), arrived: clock(), answer }).await.unwrap();
+        self.calls.send(Call::Report { report, arrived: clock(), answer }).await.unwrap();
         answered.await.unwrap()
     }
 
@@ -94,18 +98,18 @@ impl Stand {
         directive.traffic.clone()
     }
 
-    async fn fleet(&self) -> FleetStatus {
+    pub(crate) async fn fleet(&self) -> FleetStatus {
         let (answer, answered) = oneshot::channel();
         self.calls.send(Call::Fleet { answer }).await.unwrap();
         answered.await.unwrap()
     }
 
-    async fn server(&self, name: &str) -> ServerStatus {
+    pub(crate) async fn server(&self, name: &str) -> ServerStatus {
         let fleet = self.fleet().await;
         fleet.backends.into_iter().flat_map(|backend| backend.servers).find(|server| server.name == name).unwrap()
     }
 
-    async fn until_traffic(&self, name: &str, takes: bool) {
+    pub(crate) async fn until_traffic(&self, name: &str, takes: bool) {
         until("HAProxy sends traffic as it should", || async {
             if self.haproxy.takes_traffic(name) == takes { Ok(()) } else { Err(self.fleet().await) }
         })

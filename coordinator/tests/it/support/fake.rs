@@ -24,11 +24,13 @@ struct Modelled {
     agent_up: bool,
     agent_enabled: bool,
     admin: u32,
+    /// Requests that it has.
+    sessions: u64,
 }
 
 impl Modelled {
     fn new(name: &'static str, has_agent: bool, fit: bool) -> Self {
-        Self { name, has_agent, fit, health: RISE + FALL - 1, failed: false, agent_up: true, agent_enabled: true, admin: 0 }
+        Self { name, has_agent, fit, health: RISE + FALL - 1, failed: false, agent_up: true, agent_enabled: true, admin: 0, sessions: 0 }
     }
 
     fn runs(&self) -> bool {
@@ -71,6 +73,7 @@ struct Model {
     /// Every push that was carried out, with what the agent port would have answered at that moment.
     pushed: Vec<(String, Option<String>)>,
     readings: u64,
+    countings: u64,
 }
 
 /// A handle on the fake; the other one is given to the loop.
@@ -93,6 +96,7 @@ impl Fake {
             board,
             pushed: Vec::new(),
             readings: 0,
+            countings: 0,
         })))
     }
 
@@ -109,6 +113,10 @@ impl Fake {
 
     pub(crate) fn fit(&self, name: &str, fit: bool) {
         self.with(|model| model.server(name).unwrap().fit = fit);
+    }
+
+    pub(crate) fn sessions(&self, name: &str, sessions: u64) {
+        self.with(|model| model.server(name).unwrap().sessions = sessions);
     }
 
     pub(crate) fn trouble(&self, trouble: Option<Trouble>) {
@@ -152,6 +160,10 @@ impl Fake {
 
     pub(crate) fn readings(&self) -> u64 {
         self.with(|model| model.readings)
+    }
+
+    pub(crate) fn countings(&self) -> u64 {
+        self.with(|model| model.countings)
     }
 }
 
@@ -292,11 +304,12 @@ impl RuntimeApi for Fake {
 
     async fn counters(&mut self, _deadline: Instant) -> Result<Vec<Counters>, Error> {
         self.with(|model| {
+            model.countings += 1;
             model.connection()?;
             Ok(model
                 .servers
                 .iter()
-                .map(|server| Counters { id: ServerId::new("app", server.name), requests: 0, errors: 0, sessions: 0 })
+                .map(|server| Counters { id: ServerId::new("app", server.name), requests: 0, errors: 0, sessions: server.sessions })
                 .collect())
         })
     }

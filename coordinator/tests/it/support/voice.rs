@@ -17,6 +17,13 @@ impl Voice {
         Self { node: node.to_owned(), epoch: 1, seq: 0, backend: "app".to_owned() }
     }
 
+    /// As [`Self::says`], with something changed.
+    pub(crate) fn says_as(&mut self, state: ServiceState, change: impl FnOnce(&mut ServiceReport)) -> Report {
+        let mut report = self.says(state);
+        change(&mut report.services[0]);
+        report
+    }
+
     pub(crate) fn says(&mut self, state: ServiceState) -> Report {
         self.seq += 1;
         let traffic = state.wants();
