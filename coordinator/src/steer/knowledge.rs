@@ -96,7 +96,7 @@ impl Knowledge {
             self.left_behind.extend(left_behind);
         }
         // A new process runs everything until it is told.
-        let out = |id| matches!(self.ledger.verdict(id), Some(Verdict::Out(_)));
+        let out = |id: &ServerId| matches!(self.ledger.verdict(id), Some(Verdict::Out(_)));
         self.left_behind.retain(|id| idle.contains(id) || out(id));
         // What was counted before says nothing of what is left.
         idle.difference(&self.idle).for_each(|id| self.rates.forget_sessions(id));
