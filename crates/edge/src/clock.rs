@@ -17,6 +17,12 @@ pub fn realtime_micros() -> u64 {
     micros(ClockId::CLOCK_REALTIME)
 }
 
+/// A moment of the wall clock, in seconds since 1970, for people: `2026-11-23T14:02:11Z`.
+#[must_use]
+pub fn date(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map_or_else(|_| format!("second {seconds} since 1970"), |moment| moment.to_string())
+}
+
 fn micros(clock: ClockId) -> u64 {
     // Neither clock can fail on Linux; a zero would be seen at once, a panic would end a supervisor.
     clock_gettime(clock).map_or(0, |time| {
@@ -49,5 +55,7 @@ mod tests {
         assert!(before > 0 && monotonic_micros() >= before);
         assert_ne!(random(), random());
         assert_eq!(boot_id().unwrap().len(), 32);
+        assert_eq!(date(1_795_442_531), "2026-11-23T14:02:11Z");
+        assert_eq!(date(i64::MAX), "second 9223372036854775807 since 1970");
     }
 }

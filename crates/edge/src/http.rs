@@ -63,12 +63,12 @@ enum Over {
 }
 
 /// What a URL says.
-struct Parts {
-    secure: bool,
-    host: String,
-    authority: String,
-    address: String,
-    path: String,
+pub(crate) struct Parts {
+    pub(crate) secure: bool,
+    pub(crate) host: String,
+    pub(crate) authority: String,
+    pub(crate) address: String,
+    pub(crate) path: String,
 }
 
 impl Question {
@@ -148,7 +148,7 @@ impl Question {
     }
 }
 
-async fn read(response: Response<Incoming>, most: usize) -> Result<Answer, Error> {
+pub(crate) async fn read(response: Response<Incoming>, most: usize) -> Result<Answer, Error> {
     let (head, mut incoming) = response.into_parts();
     let headers = head.headers.iter();
     let headers = headers.map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect();
@@ -173,7 +173,7 @@ pub fn check_url(url: &str) -> Result<(), String> {
     parse(url).and_then(|parts| Dial::new(&parts.address).map(drop))
 }
 
-fn parse(text: &str) -> Result<Parts, String> {
+pub(crate) fn parse(text: &str) -> Result<Parts, String> {
     const FORM: &str = "write it as in \"http://127.0.0.1:8080/ping\"";
     // A user or a password would be shown in every status, and now in the fault itself.
     if text.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next()).is_some_and(|authority| authority.contains('@')) {

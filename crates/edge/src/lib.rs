@@ -2,7 +2,8 @@
 //!
 //! In reading order: [`config`], drop-in TOML with every fault at once; [`clock`], the only reader of clocks and of
 //! chance; [`logging`], journald without ever blocking; [`notify`], systemd's notification socket; [`signals`];
-//! [`serve`], bounded HTTP servers; [`descriptor`], descriptors that came as numbers; [`unix_http`], one request over a Unix socket; [`http`], one question over TCP, TLS or a Unix socket, with [`dial`] and [`tls`]; [`chain`], how errors are printed.
+//! [`serve`], bounded HTTP servers; [`descriptor`], descriptors that came as numbers; [`unix_http`], one request over a Unix socket; [`http`], one question over TCP, TLS or a Unix socket, with
+//! [`dial`] and [`tls`]; [`kept`], many questions to one server; [`chain`], how errors are printed.
 //!
 //! Left to others: what any of it is about. If a sentence here needs the word of a supervised thing, it is in the wrong crate.
 
@@ -12,6 +13,7 @@ pub mod config;
 pub mod descriptor;
 pub mod dial;
 pub mod http;
+pub mod kept;
 pub mod logging;
 pub mod notify;
 pub mod serve;

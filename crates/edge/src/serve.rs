@@ -2,6 +2,12 @@
 //!
 //! A connection above the limit waits in the kernel's queue; a slow client, sender or reader, is cut off by its deadline; an accept
 //! that fails (out of descriptors) backs off instead of spinning. The future that serves never ends by itself.
+//! Over Unix sockets, over plain TCP, and over TLS with certificates on both ends ([`tls`]).
+
+mod crowd;
+mod secure;
+
+pub use secure::{Certified, TlsLimits, tls};
 
 use crate::stall::Stall;
 use axum::Router;
@@ -10,6 +16,7 @@ use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -160,21 +167,48 @@ impl Server {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let service = self.service.clone();
-        let named = service_fn(move |mut request: hyper::Request<Incoming>| {
+        let named = move |request: &mut hyper::Request<Incoming>| {
             if let Some(peer) = peer {
                 request.extensions_mut().insert(peer);
             }
-            service.call(request)
-        });
-        let connection = self.builder.serve_connection(TokioIo::new(Stall::new(stream, self.stall)), named);
+        };
+        let connection = self.connection(stream, named, || false);
         // The task owns itself: it ends with its connection, and every step of that has a deadline.
         tokio::spawn(async move {
+            connection.await;
+            drop(permit);
+        });
+    }
+
+    /// Serves one connection until it ends. `named`: says with each request who asks; `last`: whether this request is the last one.
+    fn connection<S>(
+        &self,
+        stream: S,
+        named: impl Fn(&mut hyper::Request<Incoming>) + Send + 'static,
+        last: impl Fn() -> bool + Send + 'static,
+    ) -> impl Future<Output = ()> + Send + 'static
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let service = self.service.clone();
+        let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+            named(&mut request);
+            let last = last();
+            let answer = service.call(request);
+            async move {
+                let mut answer = answer.await?;
+                if last {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, std::convert::Infallible>(answer)
+            }
+        });
+        let connection = self.builder.serve_connection(TokioIo::new(Stall::new(stream, self.stall)), service);
+        async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = %crate::chain::Chain(&error), "a connection ended early");
             }
-            drop(permit);
-        });
+        }
     }
 }
 

@@ -1,13 +1,24 @@
-//! TLS for those who ask: the one place that chooses the provider and the roots.
+//! TLS: the one place that chooses the provider, the roots, and who is taken for whom.
 //!
-//! The provider is aws-lc-rs, rustls's own default and the one that is kept up. The roots are a private CA's, or those that
-//! the system's package `ca-certificates` keeps; they are read once, when the connector is made.
+//! The provider is aws-lc-rs, rustls's own default and the one that is kept up. [`Tls`] is for those who ask, of whomever: the roots
+//! are a private CA's, or those that the system's package `ca-certificates` keeps, read once, when the connector is made. Where both
+//! ends show a certificate, an [`Identity`] is what one end shows and takes, a [`Keeper`] renews it without a restart, and an
+//! [`Acceptor`] is the end that listens.
 
-use rustls::ClientConfig;
-use rustls::RootCertStore;
+mod certificate;
+mod identity;
+mod keeper;
+mod server;
+
+pub use certificate::Certificate;
+pub use identity::{Files, Identity, Role, Unfit, Which};
+pub use keeper::{Current, Keeper, Look, Watch, now};
+pub use server::{Accepted, Acceptor, Refused};
+
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -66,15 +77,19 @@ impl Tls {
         if roots.is_empty() {
             return Err(Error::Empty(file.to_owned()));
         }
-        let mut config = ClientConfig::builder_with_provider(provider())
+        let config = ClientConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(Error::Provider)?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        Ok(Self::of(config))
+    }
+
+    fn of(mut config: ClientConfig) -> Self {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // Every question shakes hands anew: a resumed session would not show that the certificate has run out.
         config.resumption = rustls::client::Resumption::disabled();
-        Ok(Self(TlsConnector::from(Arc::new(config))))
+        Self(TlsConnector::from(Arc::new(config)))
     }
 
     /// Shakes hands over `stream` with a server that must show a certificate for `host`, a name or an IP address.
@@ -85,6 +100,41 @@ impl Tls {
         let name = ServerName::try_from(host.to_owned()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         self.0.connect(name, stream).await
     }
+}
+
+/// What went wrong between two ends that both show a certificate, in words for whoever connects; nothing where it was not about TLS.
+#[must_use]
+pub fn words(error: &(dyn std::error::Error + 'static)) -> Option<&'static str> {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    let error = causes.find_map(|error| {
+        // An IO error shows what it wraps, and that one's source, as its own: the thing itself has to be asked for.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref).and_then(|inner| inner.downcast_ref());
+        error.downcast_ref::<rustls::Error>().or(inner)
+    })?;
+    Some(match error {
+        rustls::Error::AlertReceived(AlertDescription::CertificateExpired) => "it refuses our certificate: it has run out",
+        rustls::Error::AlertReceived(AlertDescription::UnknownCA) => "it refuses our certificate: it trusts another CA",
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => "it wants a certificate and was shown none",
+        rustls::Error::AlertReceived(AlertDescription::BadCertificate | AlertDescription::UnsupportedCertificate) => {
+            "it refuses our certificate"
+        }
+        rustls::Error::AlertReceived(_) => "it broke off the TLS handshake",
+        rustls::Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "its certificate has run out"
+        }
+        rustls::Error::InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
+            "its certificate is not good yet: the clock here or there is wrong"
+        }
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            "its certificate was not signed by our CA"
+        }
+        rustls::Error::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
+            "its certificate is for another name"
+        }
+        rustls::Error::InvalidCertificate(_) => "its certificate is of no use",
+        rustls::Error::InvalidMessage(_) => "it does not speak TLS",
+        _ => "the TLS handshake failed",
+    })
 }
 
 /// The one provider of cryptography.

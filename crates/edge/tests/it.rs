@@ -2,6 +2,11 @@
 #![allow(clippy::unwrap_used, reason = "a test says what failed by failing")]
 
 use axum::body::Body;
+#[path = "it/authority.rs"]
+mod authority;
+#[path = "it/tls.rs"]
+mod tls;
+
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use std::path::{Path, PathBuf};
