@@ -10,6 +10,7 @@
 //! Left to others: what is wanted (the board), what an answer means (`crate::supervisor`).
 
 mod client;
+mod outlook;
 mod snapshot;
 #[cfg(test)]
 mod tests;

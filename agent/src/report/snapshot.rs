@@ -1,5 +1,6 @@
 //! The board as a report.
 
+use super::outlook::{Place, outlook};
 use crate::config::Config;
 use crate::supervisor::board::{Board, OnBoard};
 use crate::supervisor::status::reason;
@@ -13,8 +14,18 @@ pub struct Snapshot {
     node: String,
     boot_id: String,
     epoch: u64,
-    /// Unit, backend and address of each service that a balancer carries, with its index.
-    carried: Vec<(usize, String, String, String)>,
+    carried: Vec<Carried>,
+}
+
+/// A service that a balancer carries.
+#[derive(Clone, Debug)]
+struct Carried {
+    /// Its place in the configuration.
+    index: usize,
+    unit: String,
+    backend: String,
+    address: String,
+    depends: Vec<Place>,
 }
 
 impl Snapshot {
@@ -27,7 +38,13 @@ impl Snapshot {
             boot_id,
             epoch: began.as_micros(),
             carried: carried
-                .map(|(index, service)| (index, service.unit.clone(), service.backend.clone(), service.address.clone()))
+                .map(|(index, service)| Carried {
+                    index,
+                    unit: service.unit.clone(),
+                    backend: service.backend.clone(),
+                    address: service.address.clone(),
+                    depends: service.depends.iter().map(Place::of).collect(),
+                })
                 .collect(),
         }
     }
@@ -38,10 +55,7 @@ impl Snapshot {
 
     /// The report as JSON.
     pub(super) fn report(&self, seq: u64, now: Moment, board: &Board) -> Vec<u8> {
-        let services = self.carried.iter().filter_map(|(index, unit, backend, address)| {
-            let on_board = board.services.get(*index)?;
-            Some(service(unit, backend, address, now, on_board))
-        });
+        let services = self.carried.iter().filter_map(|carried| Some(service(carried, now, board.services.get(carried.index)?)));
         let report = Report {
             v: v1::VERSION,
             node: self.node.clone(),
@@ -56,12 +70,12 @@ impl Snapshot {
     }
 }
 
-fn service(unit: &str, backend: &str, address: &str, now: Moment, on_board: &OnBoard) -> ServiceReport {
+fn service(carried: &Carried, now: Moment, on_board: &OnBoard) -> ServiceReport {
     let view = &on_board.view;
     ServiceReport {
-        unit: unit.to_owned(),
-        backend: backend.to_owned(),
-        address: address.to_owned(),
+        unit: carried.unit.clone(),
+        backend: carried.backend.clone(),
+        address: carried.address.clone(),
         state: view.state,
         since_ms: now.since(view.since).as_millis(),
         invocation: view.instance.map(|(invocation, _)| invocation.to_string()).unwrap_or_default(),
@@ -73,6 +87,7 @@ fn service(unit: &str, backend: &str, address: &str, now: Moment, on_board: &OnB
         last_probe: last_probe(on_board),
         planned: view.planned_action.map(ToOwned::to_owned),
         permit: view.permit.map(|permit| permit.0),
+        outlook: Some(outlook(now, on_board, &carried.depends)),
     }
 }
 

@@ -24,8 +24,11 @@ const CONFIG: &str = r#"
     unit = "bingo.service"
     backend = "bingo"
     address = "198.18.0.11:28940"
+    max_age = "18m"
     [service.probe.ping]
     http = "http://127.0.0.1:28940/ping"
+    [service.depends.database]
+    postgres = "db-1:5432"
     [[service]]
     unit = "cron.service"
     [service.probe.ping]
@@ -117,6 +120,9 @@ async fn a_report_is_a_whole_snapshot_of_what_a_balancer_carries() {
         ("bingo.service", "bingo", "198.18.0.11:28940")
     );
     assert_eq!((service.wants.traffic, service.reason.label.as_str()), (warden_protocol::vocab::Traffic::Keep, "not_seen_yet"));
+    let outlook = service.outlook.as_ref().unwrap();
+    let depends: Vec<_> = outlook.depends.iter().map(|thing| (thing.name.as_str(), thing.target.as_str(), thing.up)).collect();
+    assert_eq!(depends, [("database", "postgres db-1:5432", None)]);
     answer(came, 200, &directives(60_000));
     assert!(matches!(stage.heard().await, News::Directives(..)));
 }

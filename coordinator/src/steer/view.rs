@@ -7,8 +7,9 @@ use warden_logic::fleet::ledger::Verdict;
 use warden_logic::fleet::observed::{Mark, Observed, Operation, Server, ServerId};
 use warden_logic::fleet::permits::{self, Lease, Phase};
 use warden_logic::moment::{Moment, Span};
+use warden_protocol::v1::control::{Next, Warmup};
 use warden_protocol::v1::fleet::{BackendStatus, FleetStatus, HaproxyStatus, HeldPermit, ServerStatus, Unmatched};
-use warden_protocol::v1::report::{Directive, Directives, Permit, ServiceReport, TrafficStatus, Waiting};
+use warden_protocol::v1::report::{Directive, Directives, Outlook, Permit, ServiceReport, TrafficStatus, Waiting};
 use warden_protocol::v1::{Reason, VERSION};
 use warden_protocol::vocab::{Confirmed, Holder, RestartWish, ServiceState, Traffic};
 
@@ -215,9 +216,19 @@ fn status(known: &Knowledge, myself: &Myself, now: Moment, server: &Server) -> S
         note: refused.or_else(|| known.note(&server.id).map(|note| reason(note.label(), note.to_string()))),
         permit: known.permits.lease(&server.id).map(|lease| held(known, &server.id, lease, now)),
         waits: known.permits.wait(&server.id).map(|wait| reason(wait.label(), wait.to_string())),
+        unit: said.map(|service| service.unit.clone()),
+        last_probe: said.and_then(|service| service.last_probe),
+        outlook: said.and_then(|service| service.outlook.clone()).map(|outlook| later(outlook, silent_ms.unwrap_or(0))),
         requests_per_second: rate.map(|rate| rate.requests),
         errors_per_second: rate.map(|rate| rate.errors),
     }
+}
+
+/// What was said of the time to come, after so many milliseconds of it.
+fn later(outlook: Outlook, silent_ms: u64) -> Outlook {
+    let warmup = outlook.warmup.map(|warmup| Warmup { left_ms: warmup.left_ms.saturating_sub(silent_ms), ..warmup });
+    let next = outlook.next.map(|next| Next { in_ms: next.in_ms.saturating_sub(silent_ms), ..next });
+    Outlook { warmup, next, ..outlook }
 }
 
 fn held(known: &Knowledge, id: &ServerId, lease: &Lease, now: Moment) -> HeldPermit {

@@ -33,6 +33,7 @@ fn an_older_agents_report_lacks_what_was_added_since() {
         "state":"unknown","since_ms":0,"reason":{"label":"not_seen_yet","text":"just begun"},"wants":{"traffic":"keep","restart":"no"}}]}"#;
     let report: Report = serde_json::from_str(bare).unwrap();
     assert_eq!((report.agent_version.as_str(), report.services[0].address.as_str()), ("", ""));
+    assert_eq!(report.services[0].outlook, None);
 }
 
 #[test]
@@ -50,6 +51,7 @@ fn a_fleets_status_is_read_and_written_as_it_always_was() {
     let backend = &fleet.backends[0];
     assert_eq!((backend.max_unavailable, backend.unavailable), (Some(1), Some(1)));
     assert_eq!(backend.servers[0].permit.as_ref().map(|permit| permit.phase.as_str()), Some("in_use"));
+    assert_eq!(backend.servers[0].outlook.as_ref().map(|outlook| outlook.depends.len()), Some(1));
     assert_eq!(backend.servers[1].waits.as_ref().map(|waits| waits.label.as_str()), Some("budget"));
 }
 
@@ -60,7 +62,10 @@ fn an_older_coordinators_status_lacks_what_was_added_since() {
     let backend = bare["backends"][0].as_object_mut().unwrap();
     backend.retain(|key, _| !matches!(key.as_str(), "max_unavailable" | "unavailable"));
     for server in backend["servers"].as_array_mut().unwrap() {
-        server.as_object_mut().unwrap().retain(|key, _| !matches!(key.as_str(), "note" | "permit" | "waits"));
+        server
+            .as_object_mut()
+            .unwrap()
+            .retain(|key, _| !matches!(key.as_str(), "note" | "permit" | "waits" | "unit" | "last_probe" | "outlook"));
         server["traffic"].as_object_mut().unwrap().remove("sessions");
     }
     let fleet: FleetStatus = serde_json::from_value(bare).unwrap();

@@ -50,6 +50,7 @@ impl Voice {
                 last_probe: None,
                 planned: None,
                 permit: None,
+                outlook: None,
             }],
         }
     }

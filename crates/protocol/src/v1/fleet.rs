@@ -1,7 +1,7 @@
 //! `GET /v1/fleet` on the coordinator's admin socket: the document behind `agentctl fleet status`.
 
 use super::Reason;
-use super::report::TrafficStatus;
+use super::report::{LastProbe, Outlook, TrafficStatus};
 use crate::vocab::ServiceState;
 use serde::{Deserialize, Serialize};
 
@@ -101,6 +101,15 @@ pub struct ServerStatus {
     /// Why its agent, which asks for a permit, has none yet: `budget`, `floor`, `unheard`, `shared_cause`, …
     #[serde(default)]
     pub waits: Option<Reason>,
+    /// The unit that its agent speaks of.
+    #[serde(default)]
+    pub unit: Option<String>,
+    /// The last probe's outcome, by its agent's word.
+    #[serde(default)]
+    pub last_probe: Option<LastProbe>,
+    /// What is to come, by its agent's word.
+    #[serde(default)]
+    pub outlook: Option<Outlook>,
     /// Requests a second, over the last few seconds.
     pub requests_per_second: Option<f64>,
     /// Server errors (5xx), connection errors and retries a second, over the last few seconds.

@@ -4,6 +4,7 @@
 //! change and as a heartbeat between changes. `seq` orders reports within one (`boot_id`, `agent_epoch`) only.
 
 use super::Reason;
+use super::control::{MemoryStatus, Next, Warmup};
 use crate::vocab::{Confirmed, Evidence, Holder, RestartWish, ServiceState, Traffic, Verdict};
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +67,42 @@ pub struct ServiceReport {
     /// The permit that it has and uses, by its number: from the moment that it leaves, or is restarted, until it serves again.
     #[serde(default)]
     pub permit: Option<u64>,
+    /// What is to come, for people.
+    #[serde(default)]
+    pub outlook: Option<Outlook>,
+}
+
+/// What is to come of a service, and what stands around it: for people who look at the fleet. No decision goes by it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Outlook {
+    /// The agent only watches.
+    pub shadow: bool,
+    /// The warm-up, while it lasts.
+    pub warmup: Option<Warmup>,
+    /// When the agent next acts by itself, and what it then does.
+    pub next: Option<Next>,
+    /// What is waited for that is not a matter of time.
+    pub waits_for: Option<String>,
+    /// The age of the main process at which it is restarted by plan, in milliseconds.
+    pub recycle_at_age_ms: Option<u64>,
+    /// What it holds in memory.
+    pub memory: Option<MemoryStatus>,
+    /// What it cannot do without.
+    pub depends: Vec<Dependency>,
+}
+
+/// Something that a service cannot do without.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// Its name in the agent's configuration.
+    pub name: String,
+    /// What is asked: `postgres db-1:5432`, …
+    pub target: String,
+    /// Whether it is there; `None`: not known yet.
+    pub up: Option<bool>,
+    /// One sentence on it.
+    pub text: String,
 }
 
 /// What an agent asks for.

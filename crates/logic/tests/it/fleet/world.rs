@@ -96,6 +96,7 @@ pub(crate) fn service(at: usize, traffic: Traffic, fatal: bool) -> ServiceReport
         last_probe: None,
         planned: None,
         permit: None,
+        outlook: None,
     }
 }
 
