@@ -6,7 +6,7 @@
 //!
 //! In reading order: [`moment`], the instants that everything is reckoned in; [`reason`], all wording of decisions;
 //! [`service`], the machine that judges one supervised service (the agent's); [`fleet`], what reports mean for
-//! the servers of a backend (the coordinator's).
+//! the servers of a backend (the coordinator's); [`trust`], who may speak for whom.
 
 #![warn(clippy::wildcard_enum_match_arm, reason = "a new state or input must be thought about in each place")]
 
@@ -14,3 +14,4 @@ pub mod fleet;
 pub mod moment;
 pub mod reason;
 pub mod service;
+pub mod trust;

@@ -3,3 +3,4 @@
 
 mod fleet;
 mod service;
+mod trust;
