@@ -56,6 +56,12 @@ pub(crate) const STATE_LOST: &str = "27007eea459141c19cc8c11390d86910";
 pub(crate) const STATE_NOT_KEPT: &str = "f06a6857a04f4752bfaaeb5e44aecb90";
 /// Evidence of incidents is not kept.
 pub(crate) const EVIDENCE_LOST: &str = "85751b7419da46d3b41aaffa559cade3";
+/// A certificate is in use from now on.
+pub(crate) const CERTIFICATE_TAKEN: &str = "ce8cc54ce3e043aaa41f3463d25d0921";
+/// Certificate, key and CA cannot be used as they are.
+pub(crate) const CERTIFICATE_UNFIT: &str = "d1a37d6d868b4e878475a307b8460910";
+/// A certificate runs out soon, or has.
+pub(crate) const CERTIFICATE_EXPIRES: &str = "4affa6c262904ffc993b92d483c11d91";
 /// A hook does not know.
 pub(crate) const HOOK_FAILED: &str = "4a0ff9a725534ed696e0ae168b175e99";
 
@@ -82,6 +88,9 @@ mod tests {
             STATE_LOST,
             STATE_NOT_KEPT,
             EVIDENCE_LOST,
+            CERTIFICATE_TAKEN,
+            CERTIFICATE_UNFIT,
+            CERTIFICATE_EXPIRES,
             HOOK_FAILED,
         ];
         let ids: Vec<_> = ServiceState::ALL.iter().map(|state| of(*state)).chain(others).collect();

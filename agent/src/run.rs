@@ -23,6 +23,7 @@ use edges::Keep;
 use generation::{Generation, Life};
 use reload::Prepared;
 use shown::Current;
+use std::collections::HashMap;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -129,8 +130,13 @@ async fn run(config: Config, directories: Directories, hint: Option<OwnedFd>) ->
             for fault in &unfit.0 {
                 tracing::warn!("{fault}");
             }
-            if !absent.0.is_empty() {
+            // One that is gone must not take the others' judge with it: its machine says so, and goes on when it is there again. When
+            // there is none at all, it is the configuration that is wrong.
+            if !absent.0.is_empty() && absent.0.len() == config.services.len() {
                 return Ok(refuse(&absent));
+            }
+            for fault in &absent.0 {
+                tracing::warn!("{fault}");
             }
         }
         // Not a reason to stay away: the bus comes back, and the units are read then.
@@ -164,7 +170,7 @@ async fn run(config: Config, directories: Directories, hint: Option<OwnedFd>) ->
     // The metrics' port is taken later, where it may be missing without keeping the agent away.
     let later = config.metrics;
     let mut prepared = Prepared::new(config, later).map_err(anyhow::Error::msg)?;
-    let mut generation = Generation::start(&life, prepared, found.services, ordered)?;
+    let mut generation = Generation::start(&life, prepared, found.services, HashMap::new(), ordered)?;
     let current = Current::new(Arc::clone(&generation.shown));
     // Owned here: whatever they are doing ends with this set, at the end.
     let mut around = JoinSet::new();
@@ -179,7 +185,7 @@ async fn run(config: Config, directories: Directories, hint: Option<OwnedFd>) ->
                 let rest = generation.end(&life).await;
                 life.keep.put(&rest.saved);
                 (prepared, ordered) = (next, rest.orders);
-                generation = Generation::start(&life, prepared, rest.saved.into_iter().collect(), ordered)?;
+                generation = Generation::start(&life, prepared, rest.saved.into_iter().collect(), rest.said, ordered)?;
                 current.set(Arc::clone(&generation.shown));
                 for line in said.lines() {
                     tracing::info!(MESSAGE_ID = message_id::RELOADED, WARDEN_EVENT = "reloaded", "{line}");

@@ -11,6 +11,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 use warden_edge::chain::Chain;
 use warden_edge::config::{Directories, Fault, Faults, Place, Tree};
+use warden_edge::tls::now;
 use warden_logic::service::policy::Mode;
 
 /// No path or address is shown longer, in characters.
@@ -57,6 +58,7 @@ fn whole(tree: Tree) -> Result<Config, Faults> {
     for hooks in [false, true] {
         config.needs.unmet(hooks).into_iter().for_each(|fault| tree.fault(fault.place, fault.text));
     }
+    config.needs.unproven(now()).into_iter().for_each(|fault| tree.fault(fault.place, fault.text));
     tree.finish(config)
 }
 

@@ -62,6 +62,7 @@ fn parts(config: &Config) -> Vec<Part> {
     let Config {
         node,
         coordinators,
+        tls,
         silent_for,
         services,
         hooks,
@@ -81,6 +82,9 @@ fn parts(config: &Config) -> Vec<Part> {
         ("state_directory", path(state_directory)),
         ("[coordinator] urls", list(coordinators)),
         ("[coordinator] silent_for", span(*silent_for)),
+        ("[coordinator] tls.ca", tls.as_ref().map_or_else(none, |files| path(&files.ca))),
+        ("[coordinator] tls.cert", tls.as_ref().map_or_else(none, |files| path(&files.cert))),
+        ("[coordinator] tls.key", tls.as_ref().map_or_else(none, |files| path(&files.key))),
         ("[control] operators", operators.clone()),
         ("[metrics] listen", metrics.map_or_else(none, |address| address.to_string())),
         ("[incidents] keep", keep.to_string()),

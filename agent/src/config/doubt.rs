@@ -1,6 +1,7 @@
 //! What is allowed and probably not meant: pure, from the configuration and, where systemd was asked, from the units' settings.
 
 use super::difference::means_word;
+use super::node::is_https;
 use super::values::{shown, shown_size};
 use super::{Config, Pattern, Service};
 use crate::journal::matcher::Matcher;
@@ -15,6 +16,9 @@ pub(super) fn of_config(config: &Config) -> Vec<String> {
     let mut doubts = Vec::new();
     if let Some(address) = config.metrics.filter(|address| !address.ip().is_loopback()) {
         doubts.push(format!("[metrics] listens on {address}: whoever reaches it reads the state of every service here"));
+    }
+    if config.tls.is_some() && !config.coordinators.iter().any(|url| is_https(url)) {
+        doubts.push("[coordinator] `tls` is of no use without an https:// URL in `urls`".to_owned());
     }
     for service in &config.services {
         let unit = &service.unit;

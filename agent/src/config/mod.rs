@@ -31,6 +31,7 @@ use crate::probe::Probe;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use warden_edge::config::{Directories, Faults, Place, Tree};
+use warden_edge::tls::Files;
 use warden_logic::moment::Span;
 use warden_logic::service::policy::Policy;
 
@@ -48,6 +49,8 @@ pub struct Config {
     pub node: String,
     /// Every coordinator's URL; none: the node looks after itself.
     pub coordinators: Vec<String>,
+    /// What this node shows them, and whose word it takes; none: they are all on this machine.
+    pub tls: Option<Files>,
     /// Without an answer of any of them for so long, suspect evidence is acted upon alone.
     pub silent_for: Span,
     /// What is supervised.
@@ -143,7 +146,7 @@ fn take(tree: &Tree) -> Config {
     let mut needs = Needs::default();
     let node = node::name(&root);
     let (socket, state_directory) = node::places(&root);
-    let (coordinators, silent_for) = node::coordinator(&root);
+    let node::Coordinator { urls: coordinators, silent_for, tls } = node::coordinator(&root, &node, &mut needs);
     let (operators, metrics, incidents) = (node::operators(&root), node::metrics(&root), node::incidents(&root));
     let hooks = root.named_tables("hook").into_iter().map(values::named);
     let hooks = hooks.filter_map(|(name, table)| hook::read(name, table, &mut needs)).collect();
@@ -160,7 +163,7 @@ fn take(tree: &Tree) -> Config {
     }
     root.finish();
     let (files, masks) = (tree.files().to_vec(), tree.masks().to_vec());
-    Config { node, coordinators, silent_for, services, hooks, incidents, operators, metrics, socket, state_directory, files, masks, needs }
+    Config { node, coordinators, tls, silent_for, services, hooks, incidents, operators, metrics, socket, state_directory, files, masks, needs }
 }
 
 #[cfg(test)]

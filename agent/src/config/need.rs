@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use warden_edge::config::{Fault, Place};
+use warden_edge::tls::{self, Files, Role, Which};
 
 /// What a file is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,18 +20,49 @@ pub enum Need {
 
 /// Every file that is needed, with the place that asks for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Needs(Vec<(Need, Place, PathBuf)>);
+pub struct Needs {
+    files: Vec<(Need, Place, PathBuf)>,
+    identity: Option<Identity>,
+}
+
+/// What the node shows its coordinators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) files: Files,
+    /// Whose name the certificate has to have.
+    pub(super) node: String,
+    /// Where `ca`, `cert` and `key` stand.
+    pub(super) places: [Place; 3],
+}
 
 impl Needs {
     pub(super) fn add(&mut self, need: Need, place: &Place, path: PathBuf) {
-        self.0.push((need, place.clone(), path));
+        self.files.push((need, place.clone(), path));
+    }
+
+    pub(super) fn identity(&mut self, identity: Identity) {
+        self.identity = Some(identity);
     }
 
     /// What is not there, as faults: without it the agent would judge wrongly, or (`hooks`) nobody would be told.
     #[must_use]
     pub fn unmet(&self, hooks: bool) -> Vec<Fault> {
-        let wanted = self.0.iter().filter(|(need, _, _)| (*need == Need::HookProgram) == hooks);
+        let wanted = self.files.iter().filter(|(need, _, _)| (*need == Need::HookProgram) == hooks);
         wanted.filter_map(|(need, place, path)| Some(Fault { place: place.clone(), text: why_not(*need, path)? })).collect()
+    }
+
+    /// What keeps the node from showing who it is, at `now`, in seconds since 1970. No reason to stay away: without it no coordinator
+    /// hears of the services, and they are judged all the same; the agent says so by itself, and takes what is put in place later.
+    #[must_use]
+    pub fn unproven(&self, now: i64) -> Option<Fault> {
+        let Identity { files, node, places: [ca, cert, key] } = self.identity.as_ref()?;
+        let unfit = tls::Identity::read(files, &Role::Client { name: node.clone() }, now, 0).err()?;
+        let place = match unfit.which {
+            Which::Ca => ca,
+            Which::Cert => cert,
+            Which::Key => key,
+        };
+        Some(Fault { place: place.clone(), text: unfit.text })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is said of the node as a whole: everything outside of services and hooks.
 
+use super::need::{Identity, Needs};
 use super::values::{absolute, is_name, positive};
 use super::{SOCKET, STATE_DIRECTORY};
 use crate::probe::http::check_url;
@@ -7,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use warden_edge::config::Section;
+use warden_edge::tls::Files;
 use warden_logic::moment::Span;
 
 /// How much is kept of incidents.
@@ -47,10 +49,20 @@ pub(super) fn name(root: &Section<'_>) -> String {
     }
 }
 
-/// `[coordinator]`: the URLs, and how long silence may last.
-pub(super) fn coordinator(root: &Section<'_>) -> (Vec<String>, Span) {
+/// Who the node reports to, and as whom.
+pub(super) struct Coordinator {
+    pub(super) urls: Vec<String>,
+    /// How long silence may last.
+    pub(super) silent_for: Span,
+    pub(super) tls: Option<Files>,
+}
+
+/// `[coordinator]`. `node`: whose name the certificate has to have.
+pub(super) fn coordinator(root: &Section<'_>, node: &str, needs: &mut Needs) -> Coordinator {
     const SILENT_FOR: Duration = Duration::from_secs(30);
-    let Some(section) = root.table("coordinator") else { return (Vec::new(), Span::from(SILENT_FOR)) };
+    let Some(section) = root.table("coordinator") else {
+        return Coordinator { urls: Vec::new(), silent_for: Span::from(SILENT_FOR), tls: None };
+    };
     let mut urls: Vec<String> = Vec::new();
     for url in section.texts("urls").map(|found| found.value).unwrap_or_default() {
         if let Err(why) = check_coordinator(&url.value) {
@@ -62,15 +74,55 @@ pub(super) fn coordinator(root: &Section<'_>) -> (Vec<String>, Span) {
         }
     }
     let silent_for = positive(&section, "silent_for", SILENT_FOR).value;
+    if urls.iter().any(|url| is_https(url)) {
+        section.missing(
+            "tls",
+            "say who this node is, as in tls = { ca = \"/etc/warden/tls/ca.pem\", cert = \"/etc/warden/tls/node.pem\", key = \"/etc/warden/tls/node.key\" }",
+        );
+    }
+    let tls = section.table("tls").and_then(|section| tls(section, node, needs));
     section.finish();
-    (urls, Span::from(silent_for))
+    Coordinator { urls, silent_for: Span::from(silent_for), tls }
+}
+
+/// `[coordinator.tls]`: all three files.
+fn tls(section: Section<'_>, node: &str, needs: &mut Needs) -> Option<Files> {
+    let path = |key, example: &str, what: &str| {
+        section.missing(key, &format!("set it to {what}, as in \"{example}\""));
+        absolute(&section, key, example).map(|found| (PathBuf::from(found.value), found.place))
+    };
+    let ca = path("ca", "/etc/warden/tls/ca.pem", "the file of the CA that signed the coordinator's certificate");
+    let cert = path("cert", "/etc/warden/tls/node.pem", "the file of this node's certificate");
+    let key = path("key", "/etc/warden/tls/node.key", "the file of its private key");
+    section.finish();
+    let ((ca, of_ca), (cert, of_cert), (key, of_key)) = (ca?, cert?, key?);
+    let files = Files { ca, cert, key };
+    needs.identity(Identity { files: files.clone(), node: node.to_owned(), places: [of_ca, of_cert, of_key] });
+    Some(files)
+}
+
+pub(super) fn is_https(url: &str) -> bool {
+    url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
 }
 
 fn check_coordinator(url: &str) -> Result<(), String> {
-    if url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://")) {
-        return Err(format!("{url:?}: TLS to the coordinator is not supported yet; write it as in \"http://lb-1:7443\""));
+    check_url(url).map_err(|_| format!("{url:?} is not a coordinator's URL; write it as in \"https://lb-1:7443\""))?;
+    if is_https(url) || is_loopback(url) {
+        return Ok(());
     }
-    check_url(url).map_err(|_| format!("{url:?} is not a coordinator's URL; write it as in \"http://lb-1:7443\""))
+    // Whoever hears a report can repeat it, and whoever can send one can have servers taken out.
+    Err(format!("{url:?}: reports go over TLS, except to this machine itself; write it as in \"https://lb-1:7443\", and set `tls`"))
+}
+
+/// Whether a URL that can be asked names this machine, whatever its resolver says.
+fn is_loopback(url: &str) -> bool {
+    let authority = url.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next()).unwrap_or_default();
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next(),
+        None => authority.split(':').next(),
+    };
+    let host = host.unwrap_or_default();
+    host.eq_ignore_ascii_case("localhost") || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// `socket` and `state_directory`.

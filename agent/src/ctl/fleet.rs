@@ -83,7 +83,12 @@ fn draw_backend(lines: &mut Vec<String>, backend: &BackendStatus) {
     } else {
         paint(DIM, format!("  never fewer than {}", backend.min_in_traffic))
     };
-    lines.push(format!("{}  {}{floor}", paint(BOLD, sentence(&backend.name)), paint(style, count)));
+    let budget = match (backend.unavailable, backend.max_unavailable) {
+        (Some(now), Some(most)) if now >= most => paint(CARE, format!("  unavailable {now} of at most {most}")),
+        (Some(now), Some(most)) => paint(DIM, format!("  unavailable {now} of at most {most}")),
+        _ => String::new(), // a coordinator that gives no permits
+    };
+    lines.push(format!("{}  {}{floor}{budget}", paint(BOLD, sentence(&backend.name)), paint(style, count)));
     let mut rows =
         vec![["SERVER", "STATE", "SINCE", "TRAFFIC", "AGE", "REQ/S", "ERR/S", "WHY"].map(|title| (title.to_owned(), DIM)).to_vec()];
     rows.extend(backend.servers.iter().map(row));
@@ -116,8 +121,20 @@ fn row(server: &ServerStatus) -> Vec<(String, Style)> {
         server.age_ms.map_or_else(none, |ms| (span(ms), plain)),
         rate(server.requests_per_second),
         errors,
-        (format!("{why}{incident}"), plain),
+        (format!("{why}{incident}{}", permit(server)), plain),
     ]
+}
+
+/// What it holds, or why it waits.
+fn permit(server: &ServerStatus) -> String {
+    if let Some(held) = &server.permit {
+        let action = sentence(&held.action);
+        return match held.soaks_for_ms {
+            Some(ms) => format!("  [permit for {action}: soaks for {} more]", span(ms)),
+            None => format!("  [permit for {action}: {}, void in {}]", sentence(&held.phase).replace('_', " "), span(held.expires_in_ms)),
+        };
+    }
+    server.waits.as_ref().map_or(String::new(), |reason| format!("  [waits for a permit: {}]", sentence(&reason.text)))
 }
 
 /// `in`, `out (warden)`, `in → out (floor)`: what HAProxy does, what is wanted when that differs, and who holds it.

@@ -49,6 +49,7 @@ struct Inner {
     orders: Counters,
     hooks: Counters,
     connected: Gauges,
+    certificates: Seconds,
     reloads: Counters,
     reload_right: Gauge,
     state_writes: Counters,
@@ -90,6 +91,7 @@ impl Metrics {
             orders: r.counters("operator_orders", "What people asked for, by whether it was taken"),
             hooks: r.counters("hooks", "Hooks that were run, by how that ended"),
             connected: r.gauges("coordinator_connected", "1 while a coordinator answers reports"),
+            certificates: r.seconds("certificate_expiry_timestamp", "When a certificate in use runs out, in seconds since 1970"),
             reloads: r.counters("config_reloads", "Readings of the configuration while running, by what came of them"),
             reload_right: r.gauge("config_last_reload_right", "1 when the configuration was right when it was last read"),
             state_writes: r.counters("state_writes", "Writings of the state file, by how they ended"),
@@ -119,12 +121,13 @@ impl Metrics {
 
     /// A configuration came into force: what is no longer configured is not shown as if it were.
     pub(crate) fn new_generation(&self) {
-        let Inner { state, shadow, marked, penalty, memory, warmup, dependency, connected, reload_right, journal_readable, .. } = &*self.0;
+        let Inner { state, shadow, marked, penalty, memory, warmup, dependency, connected, certificates, reload_right, journal_readable, .. } = &*self.0;
         for gauges in [state, shadow, marked, memory, dependency, connected] {
             gauges.clear();
         }
-        penalty.clear();
-        warmup.clear();
+        for seconds in [penalty, warmup, certificates] {
+            seconds.clear();
+        }
         reload_right.set(1);
         journal_readable.set(1);
     }
@@ -208,6 +211,14 @@ impl Metrics {
 
     pub(crate) fn connected(&self, url: &str, connected: bool) {
         self.0.connected.get_or_create(&labels([("url", url)])).set(i64::from(connected));
+    }
+
+    /// All that are in use: whether it is our own or a CA's, whose, and when it runs out, in seconds since 1970.
+    pub(crate) fn certificates(&self, all: &[(&str, &str, i64)]) {
+        self.0.certificates.clear();
+        for (of, name, end) in all {
+            self.0.certificates.get_or_create(&labels([("of", of), ("name", name)])).set(*end as f64);
+        }
     }
 
     pub(crate) fn warmed_up(&self, unit: &str, took: Span) {

@@ -26,6 +26,7 @@ fn filled() -> Metrics {
     metrics.ordered("drain", true);
     metrics.hook("pager", "done");
     metrics.connected("https://lb-1:7443", true);
+    metrics.certificates(&[("own", "bingo-1", 1_800_000_000), ("ca", "CN=Warden CA", 2_000_000_000)]);
     metrics.warmed_up("a.service", Span::from_secs(30));
     metrics.log_hit("a.service", "doom", Span::from_millis(2));
     metrics.dismissed("a.service");
@@ -53,6 +54,7 @@ fn the_text_has_the_names_that_people_were_told() {
         "warden_agent_flap_penalty{unit=\"a.service\"} 1.25",
         "warden_agent_memory_bytes{unit=\"a.service\"} 14200000",
         "warden_agent_dependency_up{unit=\"a.service\",dependency=\"database\"} 1",
+        "warden_agent_certificate_expiry_timestamp_seconds{of=\"own\",name=\"bingo-1\"} 1800000000.0",
         "warden_agent_journal_suppressed_total 1",
         concat!("warden_agent_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
     ] {
@@ -79,7 +81,7 @@ fn what_is_gone_from_the_configuration_is_gone_from_the_text() {
     let metrics = filled();
     metrics.new_generation();
     let text = metrics.text();
-    for gauge in ["service_state{", "memory_bytes{", "dependency_up{", "coordinator_connected{"] {
+    for gauge in ["service_state{", "memory_bytes{", "dependency_up{", "coordinator_connected{", "certificate_expiry_timestamp_seconds{"] {
         assert!(!text.contains(gauge), "{gauge}:\n{text}");
     }
     assert!(text.contains("warden_agent_restarts_total{"), "what happened has happened");

@@ -14,9 +14,9 @@ use crate::report::{Reporter, Snapshot};
 use crate::status_text::{self, StatusRule};
 use crate::supervisor::clock::Clock;
 use crate::supervisor::order::Order;
-use crate::supervisor::{FEED_BOUND, HEARD_BOUND, Inlets, Rest, Service, Setup, Supervisor};
+use crate::supervisor::{FEED_BOUND, HEARD_BOUND, Inlets, Rest, Said, Service, Setup, Supervisor};
 use crate::systemd::Units;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use tokio::sync::{mpsc, watch};
@@ -46,7 +46,7 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    /// Puts everything together. `saved`: what is known of services, by unit.
+    /// Puts everything together. `saved`: what is known of services, `said`: what people were shown of them; by unit.
     ///
     /// # Errors
     /// When a coordinator's client cannot be made.
@@ -54,6 +54,7 @@ impl Generation {
         life: &Life,
         prepared: Prepared,
         mut saved: BTreeMap<String, Saved>,
+        mut said: HashMap<String, Said>,
         orders: mpsc::Receiver<Order>,
     ) -> anyhow::Result<Self> {
         let Prepared { config, askers, metrics } = prepared;
@@ -77,6 +78,7 @@ impl Generation {
                 Some(saved) => Machine::resume(service.policy.clone(), now, saved),
                 None => Machine::new(service.policy.clone(), now),
             },
+            said: said.remove(&service.unit).unwrap_or_default(),
         });
         let services: Vec<_> = services.collect();
         life.incidents.go_on(services.iter().filter_map(|service| service.machine.view(now).incident).collect());

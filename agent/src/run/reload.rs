@@ -15,7 +15,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use warden_edge::chain::Chain;
 use warden_edge::clock::realtime_micros;
-use warden_edge::config::Directories;
+use warden_edge::config::{Directories, Fault, Faults};
 use warden_edge::serve::bind_tcp;
 use warden_protocol::v1::error::ErrorCode;
 
@@ -76,10 +76,12 @@ impl Reload {
         }
         match missing(&new).await {
             Ok((unfit, absent)) => {
-                if !absent.0.is_empty() {
-                    return Err(self.refuse(&absent.to_string()));
+                // One that was there when it was configured may have gone since; a new one that is not there is a mistake.
+                let (gone, mistaken): (Vec<_>, Vec<_>) = absent.0.into_iter().partition(|fault| self.knows(&new, fault));
+                if !mistaken.is_empty() {
+                    return Err(self.refuse(&Faults(mistaken).to_string()));
                 }
-                unfit.0.iter().for_each(|fault| tracing::warn!("{fault}"));
+                unfit.0.iter().chain(&gone).for_each(|fault| tracing::warn!("{fault}"));
             }
             // Not a reason to refuse: the bus comes back, and the units are read then.
             Err(error) => tracing::warn!("whether systemd has the units cannot be told yet: {}", Chain(&error)),
@@ -91,6 +93,12 @@ impl Reload {
         self.hooks.hooks(hooks).map_err(|why| self.refuse(&why))?;
         let said = if differences.is_empty() { "other files, which mean the same".to_owned() } else { differences.join("\n") };
         Ok(Reloaded::New { next, said: format!("the new configuration is in force:\n{said}") })
+    }
+
+    /// The unit at the place of a fault in `new` is configured already.
+    fn knows(&self, new: &Config, fault: &Fault) -> bool {
+        let of = new.services.iter().find(|service| service.place == fault.place);
+        of.is_some_and(|of| self.config.services.iter().any(|service| service.unit == of.unit))
     }
 
     fn refuse(&self, why: &str) -> Refusal {

@@ -28,13 +28,14 @@ mod turn;
 mod watched;
 
 pub use hear::{Heard, News};
-pub use setup::{FEED_BOUND, HEARD_BOUND, Inlets, ORDERS_BOUND, Service, Setup};
+pub use setup::{FEED_BOUND, HEARD_BOUND, Inlets, ORDERS_BOUND, Said, Service, Setup};
 
 use board::{Board, Link, OnBoard, Probes};
 use effects::Outcome;
 use hear::Word;
 use order::{Order, Reply};
 use ports::Ports;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -96,6 +97,8 @@ pub enum Ended<N> {
 pub struct Rest {
     /// What every machine knows, by unit.
     pub saved: Vec<(String, Saved)>,
+    /// What was said of every service, by unit.
+    pub said: HashMap<String, Said>,
     /// From people, for whoever goes on.
     pub orders: mpsc::Receiver<Order>,
 }
@@ -104,12 +107,13 @@ impl<P: Ports> Supervisor<P> {
     /// The task, and what it shows to others.
     pub fn new(ports: P, inlets: Inlets, mut setup: Setup) -> (Self, board::Reader) {
         let now = setup.clock.now();
+        let mut said: Vec<_> = setup.services.iter_mut().map(|service| std::mem::take(&mut service.said)).collect();
         let services: Vec<_> = std::mem::take(&mut setup.services).into_iter().map(|service| Watched::new(service, now)).collect();
-        let on_board = services.iter().map(|watched| OnBoard {
+        let on_board = services.iter().zip(&mut said).map(|(watched, said)| OnBoard {
             view: watched.machine.view(now),
-            probes: vec![Probes::default(); watched.probes.len()],
-            depends: vec![Probes::default(); watched.depends.len()],
-            log_hits: 0,
+            probes: watched.probes.iter().map(|name| said.probes.remove(name).unwrap_or_default()).collect(),
+            depends: watched.depends.iter().map(|name| said.depends.remove(name).unwrap_or_default()).collect(),
+            log_hits: said.log_hits,
             traffic: None,
             waits: None,
         });
@@ -188,7 +192,17 @@ impl<P: Ports> Supervisor<P> {
         while let Ok((service, input)) = self.inlets.feed.1.try_recv() {
             self.turn(service, input);
         }
-        Rest { saved: self.saved(), orders: self.inlets.orders }
+        Rest { saved: self.saved(), said: self.said(), orders: self.inlets.orders }
+    }
+
+    fn said(&self) -> HashMap<String, Said> {
+        let board = self.board.borrow();
+        let named = |names: &[String], said: &[Probes]| names.iter().cloned().zip(said.iter().cloned()).collect();
+        let all = self.services.iter().zip(&board.services).map(|(watched, on_board)| {
+            let (probes, depends) = (named(&watched.probes, &on_board.probes), named(&watched.depends, &on_board.depends));
+            (watched.unit.clone(), Said { probes, depends, log_hits: on_board.log_hits })
+        });
+        all.collect()
     }
 
     fn saved(&self) -> Vec<(String, Saved)> {

@@ -1,5 +1,6 @@
 //! What the control loop is given at its begin.
 
+use super::board::Probes;
 use super::hear::Heard;
 use super::order::Order;
 use crate::feed::Feed;
@@ -7,6 +8,7 @@ use crate::hook;
 use crate::incident;
 use crate::metrics::Metrics;
 use crate::supervisor::clock::Clock;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -34,6 +36,19 @@ pub struct Service {
     pub patterns: Vec<String>,
     /// Who judges it: a fresh one, or one that goes on where it was.
     pub machine: Machine,
+    /// What was said of it before, for people.
+    pub said: Said,
+}
+
+/// What probes and logs have said of a service since the agent began, for people. It outlives a reload.
+#[derive(Clone, Debug, Default)]
+pub struct Said {
+    /// By the probe's name.
+    pub probes: HashMap<String, Probes>,
+    /// By the dependency's name.
+    pub depends: HashMap<String, Probes>,
+    /// Log lines that matched.
+    pub log_hits: u64,
 }
 
 /// What the loop reads from, besides its own outcomes.

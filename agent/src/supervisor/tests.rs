@@ -190,6 +190,7 @@ impl Stage {
             depends: names(&machine.policy().depends),
             patterns: vec!["doom".to_owned()],
             machine,
+            said: Said::default(),
         });
         let services: Vec<_> = services.collect();
         let (current, _) = watch::channel(vec![None; services.len()]);

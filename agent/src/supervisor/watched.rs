@@ -39,7 +39,7 @@ pub(super) struct Watched {
 
 impl Watched {
     pub(super) fn new(service: Service, now: Moment) -> Self {
-        let Service { unit, probes, depends, patterns, machine } = service;
+        let Service { unit, probes, depends, patterns, machine, said: _ } = service;
         let view = machine.view(now);
         let invocation = view.instance.map(|(invocation, _)| invocation);
         Self {

@@ -8,13 +8,19 @@ use crate::descriptor;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
 use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+
+/// journald takes a datagram within microseconds, or it is stuck.
+const START_WITHIN: Duration = Duration::from_secs(1);
 
 /// What can go wrong. Nothing is logged anywhere until [`init`] has succeeded.
 #[derive(Debug, thiserror::Error)]
@@ -37,23 +43,41 @@ pub fn init(identifier: &str, level: Level) -> Result<(), InitError> {
     let registry = tracing_subscriber::registry();
     // systemd sets JOURNAL_STREAM for a service whose standard error is the journal (systemd.exec(5)).
     if std::env::var_os("JOURNAL_STREAM").is_some() {
-        let layer = nonblocking_journald().map_err(InitError::Journald)?;
-        let layer = layer.with_field_prefix(None).with_syslog_identifier(identifier.to_owned()).with_priority_mappings(PriorityMappings {
-            error: Priority::Error,
-            warn: Priority::Warning,
-            info: Priority::Informational,
-            debug: Priority::Debug,
-            trace: Priority::Debug,
-        });
-        registry.with(layer.with_filter(filter)).try_init().map_err(InitError::Twice)
+        let (slot, handle) = reload::Layer::new(None::<tracing_journald::Layer>);
+        registry.with(slot.with_filter(filter)).try_init().map_err(InitError::Twice)?;
+        let identifier = identifier.to_owned();
+        connect(move |journald| {
+            let layer = journald.with_field_prefix(None).with_syslog_identifier(identifier).with_priority_mappings(PriorityMappings {
+                error: Priority::Error,
+                warn: Priority::Warning,
+                info: Priority::Informational,
+                debug: Priority::Debug,
+                trace: Priority::Debug,
+            });
+            // The slot is gone only with the process.
+            drop(handle.reload(Some(layer)));
+        })
+        .map_err(InitError::Journald)
     } else {
         let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
         registry.with(layer.with_filter(filter)).try_init().map_err(InitError::Twice)
     }
 }
 
+/// Makes the layer on a thread of its own, because it begins by talking to journald, and waits for that as long as journald is stuck. A
+/// start does not: what is logged until journald is back is dropped, as it is later.
+fn connect(ready: impl FnOnce(tracing_journald::Layer) + Send + 'static) -> io::Result<()> {
+    let (done, hears) = sync_channel(1);
+    std::thread::Builder::new().name("logging".to_owned()).spawn(move || {
+        let made = nonblocking_journald().map(ready);
+        // Whoever waited may have gone on.
+        let _ = done.send(made);
+    })?;
+    hears.recv_timeout(START_WITHIN).unwrap_or(Ok(()))
+}
+
 /// tracing-journald's layer with its socket made non-blocking. The layer keeps the socket to itself, so its number is
-/// told beforehand: the kernel hands out the lowest free one, and no other thread exists yet.
+/// told beforehand: the kernel hands out the lowest free one, and the only other thread waits meanwhile.
 fn nonblocking_journald() -> io::Result<tracing_journald::Layer> {
     let next = File::open("/dev/null")?.as_raw_fd();
     let layer = tracing_journald::layer()?;

@@ -6,7 +6,7 @@ use super::policy::Mode;
 use super::precedence::Claim;
 use super::state::{Back, State};
 use super::{Machine, Mark, MarkKind, Turn};
-use crate::moment::Moment;
+use crate::moment::{Moment, Span};
 use crate::reason::Reason;
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +33,10 @@ impl Machine {
             Order::Undrain if self.marks.drain.is_none() => Err("it is not drained".to_owned()),
             Order::Undrain => Ok("it goes back into rotation as soon as it is fit".to_owned()),
             Order::Maintain { until } => {
-                let length = until.map_or_else(|| "until maintenance is ended".to_owned(), |until| format!("for {}", until.since(self.at)));
+                let length = until.map_or_else(
+                    || "until maintenance is ended".to_owned(),
+                    |until| format!("for {}", whole_seconds(until.since(self.at))),
+                );
                 let traffic = match self.policy.mode {
                     Mode::Shadow => "in shadow mode its traffic is left as it is; it is",
                     Mode::Supervise => "it is taken out of rotation and",
@@ -152,6 +155,11 @@ impl Machine {
             Some(_) | None => false,
         }
     }
+}
+
+/// What was asked for, although a moment of it has passed on the way here.
+fn whole_seconds(span: Span) -> Span {
+    Span::from_secs(span.as_micros().div_ceil(1_000_000))
 }
 
 /// What is not fit has no requests worth waiting for.
