@@ -168,7 +168,7 @@ impl Machine {
     fn restart_gate(&self, trouble: &Trouble, now: Moment) -> Vec<Gate> {
         let mut gates = Vec::new();
         if let Some((burst, interval)) = self.start_limit_reached(now) {
-            let text = format!("systemd's start limit ({burst} starts within {interval}) is used up; it is lifted before the restart");
+            let text = format!("systemd's start limit (StartLimitBurst={burst} in {interval}) is used up; it is lifted before the restart");
             gates.push(Gate::new("start_limit", true, text));
         }
         gates.push(match self.gate(trouble, now) {

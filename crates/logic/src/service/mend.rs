@@ -159,17 +159,11 @@ impl Machine {
     /// A restart is due: now, after its back-off, or as a trial. `failed`: why the one before did not do.
     pub(super) fn want_restart(&mut self, turn: &mut Turn, trouble: Trouble, failed: Option<Failure>) {
         self.forget_row(turn.now);
-        let policy = self.policy.restart;
-        let evidence = Some(trouble.evidence);
-        let in_window = self.window.count(turn.now);
-        if self.gave_up || in_window >= policy.limit {
-            self.gave_up = true;
-            let last = self.last_restart.as_ref().map(|last| last.at);
-            let trial_at = last.map_or(turn.now, |last| last.plus(self.pause()));
-            let reason = Reason::restart_limit(in_window, policy.window, policy.trial_every, &trouble.cause);
-            return self.enter(turn, State::Parked { trouble, trial_at }, reason, evidence);
+        if self.limit_reached(turn.now) {
+            return self.park(turn, trouble);
         }
-        let delay = backoff::delay(&policy, self.row, turn.roll);
+        let evidence = Some(trouble.evidence);
+        let delay = backoff::delay(&self.policy.restart, self.row, turn.roll);
         let open = self.gate(&trouble, turn.now).opens().is_some_and(|at| at <= turn.now);
         if delay.is_zero() && open {
             return self.restart(turn, trouble, Standing::Regular);
@@ -179,6 +173,30 @@ impl Machine {
             None => Reason::backing_off(delay, &trouble.cause),
         };
         self.enter(turn, State::Waiting { trouble, at: turn.now.plus(delay) }, reason, evidence);
+    }
+
+    /// The back-off is over. The limit may be another than when it began.
+    pub(super) fn restart_after_wait(&mut self, turn: &mut Turn, trouble: Trouble) {
+        if self.limit_reached(turn.now) {
+            self.park(turn, trouble);
+        } else {
+            self.restart(turn, trouble, Standing::Regular);
+        }
+    }
+
+    fn limit_reached(&self, now: Moment) -> bool {
+        self.gave_up || self.window.count(now) >= self.policy.restart.limit
+    }
+
+    /// Gives up for now: one trial so long after the last restart.
+    fn park(&mut self, turn: &mut Turn, trouble: Trouble) {
+        self.gave_up = true;
+        let last = self.last_restart.as_ref().map(|last| last.at);
+        let trial_at = last.map_or(turn.now, |last| last.plus(self.pause()));
+        let policy = self.policy.restart;
+        let reason = Reason::restart_limit(self.window.count(turn.now), policy.window, policy.trial_every, &trouble.cause);
+        let evidence = Some(trouble.evidence);
+        self.enter(turn, State::Parked { trouble, trial_at }, reason, evidence);
     }
 
     /// Restarts, now; in shadow mode says so, and goes on as if that had not helped.
@@ -216,16 +234,11 @@ impl Machine {
 
     /// In shadow mode: what follows a restart that was only said.
     fn did_not_help(&mut self, turn: &mut Turn, trouble: Trouble) {
-        let policy = self.policy.restart;
-        let evidence = Some(trouble.evidence);
-        let in_window = self.window.count(turn.now);
-        if self.gave_up || in_window >= policy.limit {
-            self.gave_up = true;
-            let reason = Reason::restart_limit(in_window, policy.window, policy.trial_every, &trouble.cause);
-            let trial_at = turn.now.plus(self.pause());
-            return self.enter(turn, State::Parked { trouble, trial_at }, reason, evidence);
+        if self.limit_reached(turn.now) {
+            return self.park(turn, trouble);
         }
-        let delay = backoff::delay(&policy, self.row, turn.roll).max(PAUSE);
+        let evidence = Some(trouble.evidence);
+        let delay = backoff::delay(&self.policy.restart, self.row, turn.roll).max(PAUSE);
         let reason = Reason::would_restart(&trouble.cause, delay);
         self.enter(turn, State::Waiting { trouble, at: turn.now.plus(delay) }, reason, evidence);
     }

@@ -266,7 +266,7 @@ impl Machine {
             State::Proving(proving) => self.not_proven(turn, &proving),
             State::Sick { trouble, doubt: Some(doubt) } => self.dismiss(turn, &trouble, &doubt),
             State::Sick { trouble, doubt: None } => self.want_restart(turn, trouble, None),
-            State::Waiting { trouble, .. } => self.restart(turn, trouble, mend::Standing::Regular),
+            State::Waiting { trouble, .. } => self.restart_after_wait(turn, trouble),
             State::Parked { trouble, .. } => self.restart(turn, trouble, mend::Standing::Trial),
             State::Restarting { .. } => self.settle(turn, mend::Patience::Over),
             State::Suspect { .. } => self.lift_suspicion(turn, Reason::lines_ceased()),

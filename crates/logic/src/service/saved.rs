@@ -67,9 +67,11 @@ impl Machine {
             new.last_restart = new.last_restart.filter(|last| last.result.as_deref() != Some(mend::ONLY_SAID));
             new.act_from_now_on(now);
         }
-        if let (true, State::Warming { until }, Some(instance)) = (other_warmup, &mut new.state, &mut new.instance) {
-            *until = instance.started.plus(new.policy.warmup);
-            instance.warm_until = *until;
+        if let Some(instance) = new.instance.as_mut().filter(|instance| other_warmup && now < instance.warm_until) {
+            instance.warm_until = instance.started.plus(new.policy.warmup);
+            if let State::Warming { until } = &mut new.state {
+                *until = instance.warm_until;
+            }
         }
         (new.unit, new.visible, new.traffic, new.permits, new.silent_since) = (None, false, None, false, Some(now));
         new.wait_longer(now, at);

@@ -2,7 +2,8 @@
 
 use warden_logic::moment::{Moment, Span};
 use warden_logic::service::input::{
-    ActiveState, Effect, Input, Invocation, JobResult, LogHit, Means, Probed, Question, RestartSetting, Ticket, TrafficSeen, UnitSeen,
+    ActiveState, Effect, Input, Invocation, JobResult, LogHit, Means, Operator, Order, PermitId, Probed, Question, RestartSetting, Ticket,
+    TrafficSeen, UnitSeen,
 };
 use warden_logic::service::policy::{Mode, PatternPolicy, Policy, ProbePolicy, RecyclePolicy, RestartPolicy, Stop, StopPolicy};
 use warden_logic::service::{Machine, View};
@@ -187,6 +188,38 @@ impl Bench {
             self.tell(Input::Timer);
         }
         self.now = end;
+    }
+
+    /// Time passes, and every question is answered at once: those about the service like this, those about what it depends
+    /// on like that. What else was asked for is left in `effects`.
+    pub(super) fn run(&mut self, span: Span, service: Verdict, database: Verdict) {
+        let end = self.now.plus(span);
+        loop {
+            let asked = self.effects.iter().position(|effect| matches!(effect, Effect::Probe { .. }));
+            if let Some(Effect::Probe { question, ticket, invocation, .. }) = asked.map(|at| self.effects.remove(at)) {
+                let (verdict, text) = match question {
+                    Question::Probe(_) => (service, "500"),
+                    Question::Depends(_) => (database, "refused"),
+                };
+                self.tell(Input::Probed(Probed { ticket, invocation, verdict, fatal: false, text: text.to_owned(), usec: 1 }));
+                continue;
+            }
+            let Some(at) = self.machine.next_wake().filter(|at| *at <= end) else { break };
+            self.now = at.max(self.now);
+            self.tell(Input::Timer);
+        }
+        self.now = end;
+    }
+
+    pub(super) fn order(&mut self, order: Order) {
+        self.tell(Input::Operator(Operator { by: "anna".to_owned(), reason: "a new disk".to_owned(), order }));
+    }
+
+    /// What a coordinator says, a moment later.
+    pub(super) fn says(&mut self, confirmed: Confirmed, by: Holder, sessions: Option<u64>, permit: Option<u64>) {
+        self.pass(Span::from_millis(1));
+        let permit = permit.map(PermitId);
+        self.tell(Input::Traffic(Some(TrafficSeen { confirmed, by, sessions, permit, waits: false })));
     }
 
     pub(super) fn line(&mut self, means: Means, line: &str) {

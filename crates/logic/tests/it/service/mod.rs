@@ -3,6 +3,11 @@
 mod bench;
 mod examples;
 mod examples_marks;
+mod explain;
+mod going_on;
+mod lines;
+mod planned;
+mod precedence;
 mod properties;
 mod restarts;
 mod steps;

@@ -34,7 +34,7 @@ fn over_many_histories(steps: u64, longest: usize, property: impl Fn(&mut World,
     let mut rounds = 0;
     while handled.get() < steps {
         rounds += 1;
-        assert!(rounds < 200, "histories are too short: {} inputs in {rounds} rounds", handled.get());
+        assert!(rounds < 1_000, "histories are too short: {} inputs in {rounds} rounds", handled.get());
         let config = ProptestConfig { cases: 400, max_shrink_iters: 4_000, source_file: Some(file!()), ..ProptestConfig::default() };
         let checked = TestRunner::new(config).run(&(policies(), histories(longest)), |(policy, codes)| {
             let mut world = World::new(policy);

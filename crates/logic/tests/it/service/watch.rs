@@ -2,7 +2,6 @@
 //! machine. What is true is learnt from the inputs and from what the machine shows of itself; its insides are not looked at.
 
 use super::bench;
-use super::steps::changed;
 use std::collections::BTreeSet;
 use warden_logic::moment::{Moment, Span};
 use warden_logic::reason::Label;
@@ -105,16 +104,16 @@ impl Watch {
     }
 
     /// The policy is another from now on.
-    pub(super) fn reloaded(&mut self, now: Moment, change: u64, after: &View) {
-        let before = self.policy.mode;
-        self.policy = changed(&self.policy, change);
-        if self.policy.mode != before {
+    pub(super) fn reloaded(&mut self, now: Moment, policy: Policy, after: &View) {
+        let before = std::mem::replace(&mut self.policy, policy);
+        if self.policy.mode != before.mode {
             (self.regular, self.last_restart, self.mode_since) = (Vec::new(), None, now);
         }
-        if let (ServiceState::Warming, Some((_, started))) = (after.state, after.instance) {
+        if let Some((_, started)) = after.instance.filter(|_| self.policy.warmup != before.warmup && now < self.warm_until) {
             self.warm_until = started.plus(self.policy.warmup);
         }
-        self.failing.clear();
+        // Probes that are the same keep their record.
+        self.failing.retain(|index| self.policy.probes.get(*index) == before.probes.get(*index));
     }
 
     /// Everything at once. `before`: how the machine showed itself after the input before.

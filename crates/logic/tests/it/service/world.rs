@@ -241,10 +241,10 @@ impl World {
         let before = self.machine.view(self.now);
         let text = serde_json::to_string(&self.machine.save(self.now)).unwrap();
         let policy = change.map_or_else(|| self.policy().clone(), |change| changed(self.policy(), change));
-        self.machine = Machine::resume(policy, self.now, serde_json::from_str(&text).unwrap());
+        self.machine = Machine::resume(policy.clone(), self.now, serde_json::from_str(&text).unwrap());
         self.shown = self.machine.view(self.now);
-        if let Some(change) = change {
-            self.watch.reloaded(self.now, change, &self.shown);
+        if change.is_some() {
+            self.watch.reloaded(self.now, policy, &self.shown);
         } else {
             invariant_a_resumed_machine_is_the_same(&before, &self.shown);
         }
