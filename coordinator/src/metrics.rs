@@ -253,3 +253,59 @@ impl Metrics {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Every family with a sample.
+    fn filled() -> Metrics {
+        let metrics = Metrics::default();
+        let id = ServerId::new("app", "n1");
+        metrics.report(Outcome::Taken);
+        metrics.applied(Span::from_millis(1));
+        metrics.confirmed(100);
+        metrics.resync("pid");
+        metrics.step("out");
+        metrics.event(crate::steer::FLOOR_HOLDS, Some(&id));
+        metrics.cycle(true);
+        metrics.permit(&id, "granted");
+        metrics.budgets(vec![Budget { backend: "app", max: 1, unavailable: 0, permits: 0, waiting: 0 }]);
+        metrics.servers([(&id, true)].into_iter());
+        metrics.nodes([("n1", Span::from_millis(1))].into_iter());
+        metrics
+    }
+
+    /// The page and the code name the same metrics, with the same types and labels.
+    #[test]
+    fn the_page_explains_every_metric_and_no_other() {
+        let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md"));
+        let chapter = page.split("\n## ").find(|part| part.starts_with("The coordinator")).expect("a chapter on the coordinator");
+        let explained: BTreeSet<(String, String, String)> = chapter
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `warden_coordinator_"))
+            .map(|row| {
+                let (name, rest) = row.split_once('`').unwrap();
+                let (name, labels) = name.split_once('{').unwrap_or((name, ""));
+                let cells: Vec<&str> = rest.split('|').map(str::trim).collect();
+                assert!(cells[2].len() > 20, "{name}: say what it is good for");
+                (name.to_owned(), labels.trim_end_matches('}').to_owned(), cells[1].to_owned())
+            })
+            .collect();
+        let text = filled().text();
+        let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE warden_coordinator_")?.split_once(' '));
+        let known: BTreeSet<(String, String, String)> = kinds
+            .map(|(name, kind)| {
+                let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+                let sample = text.lines().find_map(|line| line.strip_prefix("warden_coordinator_")?.strip_prefix(name.as_str()));
+                let sample = sample.unwrap_or_else(|| panic!("{name} has no sample: fill it in this test"));
+                let labels =
+                    sample.split_once('{').filter(|(before, _)| before.is_empty()).map_or("", |(_, rest)| rest.split('}').next().unwrap());
+                let labels: Vec<&str> = labels.split(',').filter_map(|label| Some(label.split_once('=')?.0)).collect();
+                (name, labels.join(","), kind.to_owned())
+            })
+            .collect();
+        assert_eq!(explained, known);
+    }
+}

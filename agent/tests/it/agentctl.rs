@@ -34,7 +34,7 @@ fn documents_are_drawn_at_a_glance() {
         let document: AgentStatus = serde_json::from_str(&fixture(&format!("{name}.json"))).unwrap();
         assert_drawn(&format!("{name}.txt"), &plain(&status::draw(&document)));
     }
-    for name in ["fleet-fit", "fleet-ill", "fleet-haproxy-down"] {
+    for name in ["fleet-fit", "fleet-ill", "fleet-permits", "fleet-haproxy-down"] {
         let document: FleetStatus = serde_json::from_str(&fixture(&format!("{name}.json"))).unwrap();
         assert_drawn(&format!("{name}.txt"), &plain(&fleet::draw(&document)));
     }

@@ -44,6 +44,11 @@ pub fn load(directories: &Directories) -> Result<Config, Faults> {
 }
 
 fn check(tree: Tree) -> Result<Config, Faults> {
+    let config = read(&tree);
+    tree.finish(config)
+}
+
+fn read(tree: &Tree) -> Config {
     let root = tree.root();
     let listen = address(&root, "listen", "127.0.0.1:7443");
     let admin = path(&root, "admin", "/run/warden/coordinator.sock");
@@ -58,7 +63,7 @@ fn check(tree: Tree) -> Result<Config, Faults> {
     let beat = agents.heartbeat.min(Duration::from_millis(ASKING_BEAT_MS));
     let backends = root.named_tables("backend").into_iter().map(|(name, section)| (name.value, backend::read(section, beat))).collect();
     root.finish();
-    let config = Config {
+    Config {
         files: tree.files().to_vec(),
         listen: listen.value,
         admin,
@@ -68,8 +73,7 @@ fn check(tree: Tree) -> Result<Config, Faults> {
         command_timeout: haproxy.command_timeout,
         heartbeat: agents.heartbeat,
         policy: Policy { lease: agents.lease.into(), orphan_after: agents.orphan_after.into(), agent_port: haproxy.agent_port, backends },
-    };
-    tree.finish(config)
+    }
 }
 
 struct Haproxy {
@@ -192,26 +196,46 @@ mod tests {
         let mut config = parse(&switched_on).unwrap();
         assert_eq!(config.policy.backends.remove("bingo"), Some(BackendPolicy::default()));
         assert_eq!(config, defaults);
-        for key in [
-            "listen",
-            "admin",
-            "page",
-            "socket",
-            "agent_port",
-            "cycle",
-            "command_timeout",
-            "heartbeat",
-            "lease",
-            "orphan_after",
-            "min_in_traffic",
-            "max_unavailable",
-            "max_suspect_share",
-            "soak",
-            "permit_lease",
-            "start_by",
-        ] {
-            assert!(sample.contains(&format!("# {key} = ")), "{key} is not in the sample");
+    }
+
+    /// Key, as the reader knows it, and default: of the lines of the sample, and of the tables of the page.
+    fn shown(lines: impl Iterator<Item = (Option<String>, Option<(String, String)>)>) -> BTreeMap<String, String> {
+        let (mut table, mut keys) = (String::new(), BTreeMap::new());
+        for (heading, key) in lines {
+            if let Some(heading) = heading {
+                table = heading.replace(".bingo", ".*").replace(".NAME", ".*") + ".";
+            }
+            keys.extend(key.map(|(key, value)| (format!("{table}{key}"), value)));
         }
+        keys
+    }
+
+    /// Every key that the reader knows stands in the sample and on the page, with the same default.
+    #[test]
+    fn the_page_the_sample_and_the_program_know_the_same_keys() {
+        let sample = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../units/etc/warden/coordinator.d/10-defaults.toml"));
+        let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md"));
+        let tree = Tree::parse("c.toml", sample.replace("# [backend.bingo]", "[backend.bingo]")).unwrap();
+        read(&tree);
+        let known = tree.known();
+
+        let page = page.split("## Every key of the coordinator").nth(1).unwrap().split("\n## ").next().unwrap();
+        let on_the_page = shown(page.lines().map(|line| {
+            let heading = line.strip_prefix("`[").and_then(|rest| rest.split(']').next()).map(ToOwned::to_owned);
+            let cells: Vec<&str> = line.trim_start_matches("| ").split(" | ").collect();
+            let key = cells[0].strip_prefix('`').and_then(|key| key.strip_suffix('`')).filter(|_| line.starts_with("| `"));
+            (heading, key.map(|key| (key.to_owned(), cells[1].trim_matches('`').to_owned())))
+        }));
+        assert_eq!(on_the_page.keys().collect::<Vec<_>>(), known.iter().collect::<Vec<_>>());
+
+        let in_the_sample = shown(sample.lines().filter(|line| !line.starts_with("##")).map(|line| {
+            let line = line.trim_start_matches("# ");
+            let heading = line.strip_prefix('[').map(|rest| rest.trim_end_matches(']').to_owned());
+            (heading, line.split_once(" = ").map(|(key, value)| (key.to_owned(), value.to_owned())))
+        }));
+        // An example is no default.
+        let with_defaults: BTreeMap<_, _> = on_the_page.into_iter().filter(|(_, value)| !value.starts_with('(')).collect();
+        assert_eq!(with_defaults, in_the_sample);
     }
 
     #[test]
