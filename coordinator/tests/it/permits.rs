@@ -14,7 +14,7 @@ use warden_protocol::v1::report::{Directives, Permit, Report};
 use warden_protocol::vocab::{Confirmed, Evidence, Holder, RestartWish, ServiceState, Traffic};
 
 /// Its recycling is due.
-fn asks(voice: &mut Voice) -> Report {
+pub(crate) fn asks(voice: &mut Voice) -> Report {
     voice.says_as(ServiceState::Serving, |said| {
         said.wants.restart = RestartWish::Ask;
         said.planned = Some("recycle_age".to_owned());
@@ -23,7 +23,7 @@ fn asks(voice: &mut Voice) -> Report {
     })
 }
 
-fn leaves(voice: &mut Voice, permit: u64) -> Report {
+pub(crate) fn leaves(voice: &mut Voice, permit: u64) -> Report {
     voice.says_as(ServiceState::Leaving, |said| {
         said.wants.restart = RestartWish::Ask;
         said.planned = Some("recycle_age".to_owned());
@@ -34,7 +34,7 @@ fn leaves(voice: &mut Voice, permit: u64) -> Report {
 }
 
 /// After its restart, on a permit.
-fn warms(voice: &mut Voice, permit: u64) -> Report {
+pub(crate) fn warms(voice: &mut Voice, permit: u64) -> Report {
     voice.says_as(ServiceState::Warming, |said| {
         said.invocation = "2".to_owned();
         (said.evidence, said.incident) = (None, None);
@@ -42,7 +42,7 @@ fn warms(voice: &mut Voice, permit: u64) -> Report {
     })
 }
 
-fn serves(voice: &mut Voice, invocation: &str, since_ms: u64) -> Report {
+pub(crate) fn serves(voice: &mut Voice, invocation: &str, since_ms: u64) -> Report {
     voice.says_as(ServiceState::Serving, |said| {
         said.invocation = invocation.to_owned();
         said.since_ms = since_ms;

@@ -1,5 +1,6 @@
 //! The program itself, before a real HAProxy with servers behind it: reload, restart, people, its own death.
 
+use crate::permits::{asks, leaves, serves, warms};
 use crate::support::real::Haproxy;
 use crate::support::voice::Voice;
 use crate::support::{free_port, until};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use warden_edge::unix_http;
 use warden_protocol::v1::fleet::FleetStatus;
-use warden_protocol::v1::report::{Directives, TrafficStatus};
+use warden_protocol::v1::report::{Directives, Report, TrafficStatus};
 use warden_protocol::vocab::{Confirmed, Holder, ServiceState, Traffic};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_warden-coordinator");
@@ -27,11 +28,15 @@ struct Stand {
 
 impl Stand {
     async fn start() -> Self {
-        let haproxy = Haproxy::start(false).await;
+        Self::before(Haproxy::start(false).await, "").await
+    }
+
+    /// `backend`: what is laid down for it.
+    async fn before(haproxy: Haproxy, backend: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("warden-coordinator-").tempdir_in("/tmp").unwrap();
         let (listen, page) = (free_port(), free_port());
         let config = format!(
-            "listen = '127.0.0.1:{listen}'\nadmin = '{}'\npage = '127.0.0.1:{page}'\n[haproxy]\nsocket = '{}'\nagent_port = {}\ncycle = '100ms'\n[backend.app]\n",
+            "listen = '127.0.0.1:{listen}'\nadmin = '{}'\npage = '127.0.0.1:{page}'\n[haproxy]\nsocket = '{}'\nagent_port = {}\ncycle = '100ms'\n[backend.app]\n{backend}\n",
             folder.path().join("admin.sock").display(),
             haproxy.socket().display(),
             haproxy.agent_port,
@@ -53,12 +58,15 @@ impl Stand {
         .await;
     }
 
-    async fn report(&self, voice: &mut Voice, state: ServiceState) -> TrafficStatus {
-        let url = format!("http://127.0.0.1:{}/v1/nodes/{}/report", self.listen, voice.node);
-        let response = self.client.put(url).body(serde_json::to_vec(&voice.says(state)).unwrap()).send().await.unwrap();
+    async fn say(&self, report: Report) -> Directives {
+        let url = format!("http://127.0.0.1:{}/v1/nodes/{}/report", self.listen, report.node);
+        let response = self.client.put(url).body(serde_json::to_vec(&report).unwrap()).send().await.unwrap();
         let body = response.bytes().await.unwrap();
-        let directives: Directives = serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&body)));
-        directives.services[0].traffic.clone()
+        serde_json::from_slice(&body).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&body)))
+    }
+
+    async fn report(&self, voice: &mut Voice, state: ServiceState) -> TrafficStatus {
+        self.say(voice.says(state)).await.services[0].traffic.clone()
     }
 
     /// Goes on reporting, as heartbeats do, until HAProxy is seen to do as it should.
@@ -256,6 +264,79 @@ async fn the_coordinators_end_and_death_change_nothing_and_its_return_neither() 
         assert!(!stand.runs("n1").await && stand.runs("n2").await, "a coordinator that was told nothing changed something");
     }
     stand.report_until(&mut one, ServiceState::Serving, Confirmed::In).await;
+}
+
+/// From the permit to its release, with a request in flight and a slow start of HAProxy's own.
+#[tokio::test]
+async fn a_planned_restart_goes_by_permit_drain_ramp_and_soak() {
+    let stand = Stand::before(Haproxy::start_with(false, "slowstart 2s").await, "soak = '1s'").await;
+    let (mut one, mut two) = (Voice::of("n1"), Voice::of("n2"));
+    stand.say(serves(&mut two, "1", 900_000)).await;
+    let directives = stand.say(asks(&mut one)).await;
+    let id = directives.services[0].permit.as_ref().expect("a permit").id;
+    let directives = stand.say(asks(&mut two)).await;
+    assert_eq!((directives.waits[0].reason.label.as_str(), &directives.services[0].permit), ("budget", &None));
+
+    // One request on each of them that takes its time.
+    let held = || {
+        let request = stand.client.get(format!("http://127.0.0.1:{}/held", stand.haproxy.front));
+        tokio::spawn(async move { request.send().await.unwrap().status().as_u16() })
+    };
+    let held = [held(), held()];
+    until("each has a request", || async {
+        let stat = stand.haproxy.operator("show stat").await;
+        let busy = |name: &str| stat.lines().any(|line| line.starts_with(&format!("app,{name},")) && line.split(',').nth(4) == Some("1"));
+        if busy("n1") && busy("n2") { Ok(()) } else { Err(stat) }
+    })
+    .await;
+    let directives = stand.say(leaves(&mut one, id)).await;
+    let traffic = &directives.services[0].traffic;
+    assert_eq!((traffic.confirmed, traffic.by, traffic.sessions), (Confirmed::Out, Holder::Warden, Some(1)), "{traffic:?}");
+    assert_eq!(directives.heartbeat_ms, 250);
+    stand.haproxy.backend("n1").release();
+    stand.haproxy.backend("n2").release();
+    for held in held {
+        assert_eq!(held.await.unwrap(), 200, "a request in flight was cut");
+    }
+    let one = tokio::sync::Mutex::new(&mut one);
+    until("nothing is left of it", || async {
+        let directives = stand.say(leaves(*one.lock().await, id)).await;
+        if directives.services[0].traffic.sessions == Some(0) { Ok(()) } else { Err(directives) }
+    })
+    .await;
+
+    stand.haproxy.backend("n1").fit(false);
+    stand.say(warms(*one.lock().await, id)).await;
+    stand.haproxy.backend("n1").fit(true);
+    // Back and ready is not enough: it is cold.
+    let phase = |fleet: &FleetStatus| fleet.backends[0].servers[0].permit.as_ref().map(|permit| permit.phase.clone());
+    until("its slow start is seen, and does not soak", || async {
+        let traffic = stand.say(serves(*one.lock().await, "2", 0)).await.services[0].traffic.clone();
+        let phase = phase(&stand.fleet().await);
+        if traffic.server_status == "UP (slow start)" {
+            assert_eq!(phase.as_deref(), Some("in_use"));
+            return Ok(());
+        }
+        Err((traffic, phase))
+    })
+    .await;
+    until("it soaks", || async {
+        let traffic = stand.say(serves(*one.lock().await, "2", 1_000)).await.services[0].traffic.clone();
+        let phase = phase(&stand.fleet().await);
+        if phase.as_deref() != Some("soaking") {
+            return Err((traffic, phase));
+        }
+        assert_eq!(traffic.server_status, "UP");
+        Ok(())
+    })
+    .await;
+    let two = tokio::sync::Mutex::new(&mut two);
+    until("the other one's turn", || async {
+        stand.say(serves(*one.lock().await, "2", 2_000)).await;
+        let directives = stand.say(asks(*two.lock().await)).await;
+        if directives.services[0].permit.is_some() { Ok(()) } else { Err(directives) }
+    })
+    .await;
 }
 
 #[tokio::test]

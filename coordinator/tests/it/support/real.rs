@@ -35,6 +35,11 @@ fn binary() -> PathBuf {
 
 impl Haproxy {
     pub(crate) async fn start(bare: bool) -> Self {
+        Self::start_with(bare, "").await
+    }
+
+    /// `server`: more words on every server's line.
+    pub(crate) async fn start_with(bare: bool, server: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("warden-haproxy-").tempdir_in("/tmp").unwrap();
         let backends = [Backend::start().await, Backend::start().await, Backend::start().await];
         let (front, agent_port) = (free_port(), free_port());
@@ -43,7 +48,7 @@ impl Haproxy {
             "global\n  stats socket {} mode 660 level admin\n  stats maxconn 64\n  max-spread-checks 50ms\n  hard-stop-after 5s\n\
              defaults\n  mode http\n  timeout connect 1s\n  timeout client 5s\n  timeout server 5s\n  option http-server-close\n\
              frontend fe\n  bind 127.0.0.1:{front}\n  default_backend app\n\
-             backend app\n  option httpchk GET /ping\n  default-server check inter 300ms fall 2 rise 2\n",
+             backend app\n  option httpchk GET /ping\n  default-server check inter 300ms fall 2 rise 2 {server}\n",
             socket.display()
         );
         let agent = format!("agent-check agent-addr 127.0.0.1 agent-port {agent_port} agent-inter 100ms");
