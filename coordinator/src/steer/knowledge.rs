@@ -122,8 +122,14 @@ impl Knowledge {
         steps
     }
 
-    /// Looks at the permits once more, after a plan was carried out: a server that is out by now may be restarted.
-    pub(super) fn review(&mut self, now: Moment) {
+    /// Looks at the permits once more, after a plan was carried out: a sick server that is out by now may be restarted.
+    pub(super) fn review_those_now_out(&mut self, now: Moment) {
+        if self.permits.waits().any(|(_, wait)| matches!(wait, permits::Wait::InTraffic)) {
+            self.review(now);
+        }
+    }
+
+    fn review(&mut self, now: Moment) {
         let Some(observed) = self.observed.as_ref().filter(|_| self.current) else { return };
         let (policy, roster, matches, ledger) = (&self.policy, &self.roster, &self.matches, &self.ledger);
         let news = self.permits.review(&Scene { now, policy, observed, roster, matches, ledger });

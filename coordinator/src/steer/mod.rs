@@ -255,7 +255,7 @@ impl<R: RuntimeApi> Steering<R> {
             self.carry_out(&steps, deadline).await;
             let again = self.read(deadline, &mut events).await;
             self.known.see(again);
-            self.known.review((self.clock)());
+            self.known.review_those_now_out((self.clock)());
             let done = (self.clock)();
             self.metrics.applied(done.since(began));
             events.extend(steps.iter().filter_map(|step| self.outcome(step, done, arrivals)));
