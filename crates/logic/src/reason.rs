@@ -439,4 +439,106 @@ mod tests {
             assert_eq!(serde_json::to_string(label).unwrap(), format!("\"{}\"", label.as_str()));
         }
     }
+
+    /// One of each; where figures change the words, one of each wording.
+    fn all() -> Vec<Reason> {
+        let span = Span::from_secs(30);
+        let cause = || Reason::fatal_pattern("journal: We all gonna die");
+        let failure = Failure::Ended("timeout".to_owned());
+        let obstacles = [Obstacle::Floor, Obstacle::Mark, Obstacle::Permit, Obstacle::Unconfirmed, Obstacle::Busy, Obstacle::Shadow];
+        let failures = [Failure::Refused("access denied".to_owned()), failure.clone(), Failure::SameProcess, Failure::Lost];
+        let mut all = vec![
+            Reason::not_seen_yet(),
+            Reason::reattached(span),
+            Reason::proven_again(2, 1),
+            Reason::unit_missing(),
+            Reason::unit_starting("start"),
+            Reason::process_ended(),
+            Reason::unit_exited("exit-code"),
+            Reason::unit_failed("exit-code", "on-failure"),
+            Reason::left_down(&failure, "inactive"),
+            Reason::stopped_by_itself("watchdog"),
+            Reason::ended_cleanly("no"),
+            Reason::being_stopped(),
+            Reason::stopped_by_operator("inactive"),
+            Reason::found_down("inactive"),
+            Reason::start_limit(),
+            Reason::warmup_began(span),
+            Reason::warmup_found(span, span),
+            Reason::warmup_over(Span::ZERO),
+            Reason::warmup_over(span),
+            Reason::warmup_cut_short(span),
+            Reason::proven(1, 1, Span::ZERO),
+            Reason::proven(2, 3, span),
+            Reason::probe_failing("timed out after 2 s", "1 of 3 in a row"),
+            Reason::probe_failed("timed out after 2 s", 3, None),
+            Reason::probe_failed("timed out after 2 s", 3, Some(10)),
+            Reason::fatal_answer("500"),
+            cause(),
+            cause().confirmed_by("500"),
+            Reason::suspect_line("journal: slow", 1, 3, span),
+            Reason::suspect_lines("journal: slow", 3, span),
+            Reason::lines_ceased(),
+            Reason::held("refused"),
+            Reason::hold_over(),
+            Reason::maintenance("anna", "a new disk"),
+            Reason::maintenance("anna", ""),
+            Reason::maintenance_over(),
+            Reason::asked_to_restart("anna", ""),
+            Reason::too_old(span),
+            Reason::too_heavy(2_000_000, 1_000_000),
+            Reason::leaving(&Reason::too_old(span)),
+            Reason::restart_began_past_limit(&cause()),
+            Reason::would_restart(&cause(), span),
+            Reason::fatal_dismissed(&cause(), 1),
+            Reason::fatal_dismissed(&cause(), 4),
+            Reason::recovered(),
+            Reason::recovered_by_line("journal: all is well"),
+            Reason::recovered_before_restart(2, 1),
+            Reason::not_proven_in_time(span, None),
+            Reason::not_proven_in_time(span, Some("500")),
+            Reason::restart_began(&cause()),
+            Reason::backing_off(span, &cause()),
+            Reason::restart_limit(0, span, span, &cause()),
+            Reason::restart_limit(1, span, span, &cause()),
+            Reason::restart_limit(5, span, span, &cause()),
+            Reason::trial(&cause()),
+        ];
+        all.extend(failures.iter().flat_map(|failure| [Reason::restart_failed(failure, span), Reason::planned_failed(failure)]));
+        all.extend(obstacles.into_iter().flat_map(|obstacle| [true, false].map(|by_hand| Reason::planned_given_up(obstacle, by_hand))));
+        all
+    }
+
+    #[test]
+    fn each_is_one_plain_sentence_without_a_full_stop() {
+        for Reason { label, text } in all() {
+            let plain =
+                !text.is_empty() && !text.ends_with(['.', ':', ' ', ';']) && !text.contains(['\n', '\t', '!']) && !text.contains("  ");
+            assert!(plain, "{label:?}: {text:?}");
+            let quotes = text.starts_with("systemd") || text.starts_with("HAProxy");
+            assert!(quotes || text.starts_with(|letter: char| letter.is_lowercase() || letter.is_ascii_digit()), "{label:?}: {text:?}");
+            for wrong in ["1 restarts", "1 probes", "1 answers", "1 requests", "0 ms"] {
+                assert!(!text.contains(wrong), "{label:?}: {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_label_is_given_to_something_and_no_two_sentences_are_the_same() {
+        let all = all();
+        let given: std::collections::HashSet<_> = all.iter().map(|reason| reason.label).collect();
+        let missing: Vec<_> = Label::ALL.iter().filter(|label| !given.contains(label)).collect();
+        assert!(missing.is_empty(), "no sentence has {missing:?}");
+        let distinct: std::collections::HashSet<_> = all.iter().map(|reason| &reason.text).collect();
+        // An obstacle that leaves no choice has one sentence for both.
+        assert_eq!(distinct.len(), all.len() - 1);
+    }
+
+    #[test]
+    fn a_start_limit_keeps_its_label_whatever_is_done_about_it() {
+        let cause = Reason::start_limit();
+        for reason in [Reason::restart_began(&cause), Reason::backing_off(Span::from_secs(1), &cause)] {
+            assert_eq!(reason.label, Label::StartLimit);
+        }
+    }
 }

@@ -217,7 +217,6 @@ impl Machine {
         self.restarts = self.restarts.saturating_add(1);
         // One that was given for a recycling is as good: it is leave to be out.
         self.using = self.permit().filter(|_| trouble.evidence == Evidence::Suspect);
-        self.spent = self.using.or(self.spent);
         let ticket = self.ticket();
         self.job = Some(Job { ticket, kill_at: Some(turn.now.plus(self.policy.stop.kill_after)) });
         let was_hit = self.start_limit_hit();

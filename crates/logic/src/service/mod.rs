@@ -113,7 +113,7 @@ pub struct Machine {
     planned: u64,
     /// The permit that is made use of, until it serves again.
     using: Option<PermitId>,
-    /// The last one that a restart was made with: it is good for one.
+    /// The last one that a process was replaced with: it is good for one.
     #[serde(default)]
     spent: Option<PermitId>,
 }

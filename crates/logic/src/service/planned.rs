@@ -237,7 +237,6 @@ impl Machine {
         self.job = Some(Job { ticket, kill_at: Some(turn.now.plus(self.policy.stop.kill_after)) });
         self.planned = self.planned.saturating_add(1);
         self.using = self.using.filter(|_| plan.action.needs_permit());
-        self.spent = self.using.or(self.spent);
         let cause = plan.cause.clone();
         self.last_restart = Some(LastRestart { at: turn.now, cause: cause.clone(), incident: String::new(), result: None });
         let reset_failed = self.reset_failed(turn.now);

@@ -216,6 +216,8 @@ impl Machine {
         self.instance = Some(Instance { invocation, pid: seen.main_pid, started, warm_until, roll: turn.roll });
         self.ended = None;
         self.recycle_after = Moment::default();
+        // Whatever it was given for has come about.
+        self.spent = self.using.or(self.spent);
         self.starts.record(started);
         self.memory = None;
         for probe in &mut self.probes {

@@ -299,3 +299,24 @@ fn a_trial_on_suspect_evidence_asks_when_it_is_due() {
     bench.says(Confirmed::Out, Holder::Warden, None, Some(9));
     assert_eq!(bench.view().reason.label, Label::Trial);
 }
+
+#[test]
+fn a_permit_whose_restart_came_to_nothing_is_good_for_the_next_try() {
+    let mut bench = Bench::serving(policy());
+    bench.run(Span::from_secs(2), Bad, Good);
+    bench.says(Confirmed::Out, Holder::Warden, None, Some(7));
+    bench.job_ends(JobResult::Refused("access denied".to_owned()));
+    bench.effects.clear();
+    // The coordinator has it on its books as in use, and would give no other.
+    bench.says(Confirmed::Out, Holder::Warden, None, Some(7));
+    bench.run(Span::from_secs(2), Bad, Good);
+    assert_eq!((restarted(&bench), bench.view().permit), (true, Some(PermitId(7))));
+    // The next process needs a new one.
+    bench.starts();
+    bench.job_ends(JobResult::Done);
+    bench.effects.clear();
+    bench.run(Span::from_secs(120), Bad, Good);
+    bench.says(Confirmed::Out, Holder::Warden, None, Some(7));
+    bench.run(Span::from_secs(60), Bad, Good);
+    assert_eq!((restarted(&bench), bench.view().waits_for), (false, Some("a permit from the coordinator")));
+}

@@ -122,6 +122,8 @@ impl Watch {
         if let (true, Some((_, started))) = (anew, after.instance) {
             self.warm_until = started.plus(self.policy.warmup);
             self.failing.clear();
+            // A permit is good for one new process.
+            self.spent.extend(after.permit);
             // The journal may be faster than the bus.
             let early = after.instance.is_some_and(|(invocation, _)| self.early.remove(&invocation));
             self.doom = early.then(|| Doom { in_warmup: told.now < self.warm_until, confirmed: false });
@@ -217,9 +219,8 @@ impl Watch {
                         self.invariant_suspect_evidence_asks_or_waits(told.now, after, evidence_of_restart(&effects[at..]));
                         self.invariant_a_fatal_line_alone_restarts_nothing(cause.label);
                     }
-                    let used = effects[at..].iter().any(|effect| matches!(effect, Effect::Changed { to: ServiceState::Restarting, .. }));
-                    assert!(used, "a restart without a word on it");
-                    self.spend(after);
+                    let told = effects[at..].iter().any(|effect| matches!(effect, Effect::Changed { to: ServiceState::Restarting, .. }));
+                    assert!(told, "a restart without a word on it");
                 }
                 Effect::WouldRestart { incident, .. } => {
                     assert_eq!(self.policy.mode, Mode::Shadow);
@@ -252,13 +253,6 @@ impl Watch {
         self.invariant_nothing_planned_begins_unasked(told);
         let out = self.traffic.is_some_and(|seen| seen.confirmed == Confirmed::Out);
         self.out_since = out.then_some(told.now);
-    }
-
-    /// What it shows to be using is used up.
-    fn spend(&mut self, after: &View) {
-        if let Some(permit) = after.permit {
-            assert!(self.spent.insert(permit), "{permit:?} was made use of before");
-        }
     }
 
     /// In a warm-up that is to be left alone nothing is probed.
