@@ -7,7 +7,7 @@
 //! machines; what feeds it: [`systemd`], [`journal`], [`logfile`], [`status_text`], [`probe`]; what it tells: [`report`] (the coordinators),
 //! [`control`] (people on this node), [`metrics`] (Prometheus), [`incident`] (what is kept of incidents), [`hook`] (what is run when
 //! something needs a person), [`statefile`] (what outlives the agent). [`config`] reads what is configured, [`polkit`] makes rights
-//! of it, [`args`] reads the command line, [`child`] runs programs of others. [`ctl`] is the other program of
+//! of it, `trust` keeps the node's certificate, [`args`] reads the command line, [`child`] runs programs of others. [`ctl`] is the other program of
 //! this crate, `agentctl`; it shares the protocol with the agent, and the check of a configuration.
 //!
 //! Invariants: only [`systemd`] knows zbus; only [`journal`] has `unsafe` code; only [`supervisor`] calls a machine.
@@ -33,3 +33,8 @@ pub mod statefile;
 pub mod status_text;
 pub mod supervisor;
 pub mod systemd;
+mod trust;
+
+#[cfg(test)]
+#[path = "../../crates/edge/tests/it/authority.rs"]
+mod authority;

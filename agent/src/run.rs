@@ -163,7 +163,7 @@ async fn run(config: Config, directories: Directories, hint: Option<OwnedFd>) ->
     let ended = metrics.clone();
     let (hooks, runner) = hook::Desk::start(config.node.clone(), config.hooks.clone(), move |hook, result| ended.hook(hook, result));
     let keep = Arc::new(Keep { writer, boot_id });
-    let life = Life { clock, metrics, hint, incidents, hooks, keep, directories };
+    let life = Life { clock, metrics, hint, incidents, hooks, keep, directories, trust: Arc::default() };
 
     let (orders, mut ordered) = mpsc::channel(ORDERS_BOUND);
     let (node, services) = (config.node.clone(), config.services.len());

@@ -220,7 +220,11 @@ mod tests {
         );
         let alone = SERVICE.replace("unit", "backend = \"b\"\nunit");
         assert_eq!(doubts(&alone), ["a.service: `backend` is set, and without `urls` in [coordinator] nobody moves its traffic"]);
-        assert_eq!(doubts(&format!("{alone}[coordinator]\nurls = [\"http://lb-1:7443\"]\n")), Vec::<String>::new());
+        let here = format!("{alone}[coordinator]\nurls = [\"http://localhost:7443\"]\n");
+        assert_eq!(doubts(&here), Vec::<String>::new());
+        let tls = "tls = { ca = \"/a\", cert = \"/b\", key = \"/c\" }\n";
+        assert_eq!(doubts(&format!("{here}{tls}")), ["[coordinator] `tls` is of no use without an https:// URL in `urls`"]);
+        assert_eq!(doubts(&format!("{alone}[coordinator]\nurls = [\"HTTPS://lb-1:7443\"]\n{tls}")), Vec::<String>::new());
         assert_eq!(
             doubts("[metrics]\nlisten = \"0.0.0.0:9843\"\n"),
             ["[metrics] listens on 0.0.0.0:9843: whoever reaches it reads the state of every service here"]

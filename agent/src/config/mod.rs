@@ -23,7 +23,7 @@ mod values;
 pub use check::{Report, check, directories};
 pub use difference::difference;
 pub use need::{Need, Needs};
-pub use node::Incidents;
+pub use node::{Incidents, is_https};
 
 use crate::hook::Hook;
 use crate::journal::matcher::Matcher;
@@ -163,7 +163,22 @@ fn take(tree: &Tree) -> Config {
     }
     root.finish();
     let (files, masks) = (tree.files().to_vec(), tree.masks().to_vec());
-    Config { node, coordinators, tls, silent_for, services, hooks, incidents, operators, metrics, socket, state_directory, files, masks, needs }
+    Config {
+        node,
+        coordinators,
+        tls,
+        silent_for,
+        services,
+        hooks,
+        incidents,
+        operators,
+        metrics,
+        socket,
+        state_directory,
+        files,
+        masks,
+        needs,
+    }
 }
 
 #[cfg(test)]

@@ -142,4 +142,16 @@ mod tests {
         let files = |hooks| needs.unmet(hooks).into_iter().map(|fault| fault.place.file).collect::<Vec<_>>();
         assert_eq!((files(false), files(true)), (vec![PathBuf::from("a")], vec![PathBuf::from("b")]));
     }
+
+    #[test]
+    fn what_the_node_would_show_is_told_at_the_key_that_names_it() {
+        let place = |line| Place { file: "a.toml".into(), line, column: 1 };
+        let mut needs = Needs::default();
+        assert_eq!(needs.unproven(0), None);
+        let files = Files { ca: "/nowhere/ca".into(), cert: "/nowhere/cert".into(), key: "/nowhere/key".into() };
+        needs.identity(Identity { files, node: "bingo-1".to_owned(), places: [place(1), place(2), place(3)] });
+        let fault = needs.unproven(0).unwrap().to_string();
+        assert!(fault.starts_with("a.toml:1:1: /nowhere/ca cannot be read: there is no such file; "), "{fault}");
+        assert!(needs.unmet(false).is_empty() && needs.unmet(true).is_empty(), "no reason to stay away");
+    }
 }

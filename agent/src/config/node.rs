@@ -101,7 +101,9 @@ fn tls(section: Section<'_>, node: &str, needs: &mut Needs) -> Option<Files> {
     Some(files)
 }
 
-pub(super) fn is_https(url: &str) -> bool {
+/// Whether a URL asks for TLS.
+#[must_use]
+pub fn is_https(url: &str) -> bool {
     url.get(..8).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https://"))
 }
 

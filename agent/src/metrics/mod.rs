@@ -121,7 +121,20 @@ impl Metrics {
 
     /// A configuration came into force: what is no longer configured is not shown as if it were.
     pub(crate) fn new_generation(&self) {
-        let Inner { state, shadow, marked, penalty, memory, warmup, dependency, connected, certificates, reload_right, journal_readable, .. } = &*self.0;
+        let Inner {
+            state,
+            shadow,
+            marked,
+            penalty,
+            memory,
+            warmup,
+            dependency,
+            connected,
+            certificates,
+            reload_right,
+            journal_readable,
+            ..
+        } = &*self.0;
         for gauges in [state, shadow, marked, memory, dependency, connected] {
             gauges.clear();
         }

@@ -1,11 +1,13 @@
-//! One `PUT` of a report and its answer. The only place of this folder that knows the HTTP client.
+//! One `PUT` of a report and its answer. The only place of this folder that knows HTTP.
 
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
-use reqwest::redirect::Policy;
-use reqwest::{StatusCode, Url};
+use axum::http::StatusCode;
 use std::error::Error;
 use std::time::Duration;
+use tokio::time::timeout;
 use warden_edge::chain::Chain;
+use warden_edge::http::{Answer, check_url};
+use warden_edge::kept::{self, Kept};
+use warden_edge::tls::{self, Current};
 use warden_protocol::v1;
 use warden_protocol::v1::error::ErrorBody;
 use warden_protocol::v1::report::Directives;
@@ -15,6 +17,9 @@ use warden_protocol::v1::report::Directives;
 const DEADLINE: Duration = Duration::from_secs(1);
 /// An answer has a few hundred bytes a service.
 const LARGEST_ANSWER: usize = 1024 * 1024;
+/// One connection that is kept, and a second for a change that overtakes a heartbeat.
+const IDLE: usize = 2;
+const AGENT: &str = concat!("warden-agent/", env!("CARGO_PKG_VERSION"));
 
 /// What came back.
 #[derive(Clone, Debug, PartialEq)]
@@ -26,46 +31,60 @@ pub(super) enum Answered {
 }
 
 pub(super) struct Client {
-    url: Url,
-    client: reqwest::Client,
+    url: String,
+    path: String,
+    /// Who we are; only an `https` URL asks for it.
+    current: Option<Current>,
+    /// The connections, and the serial of the certificate that they were made under.
+    kept: Option<(Option<u64>, Kept)>,
 }
 
 impl Client {
-    pub(super) fn new(url: &str, node: &str) -> Result<Self, String> {
-        let mut url = Url::parse(url).map_err(|error| format!("{url:?} is no URL: {error}"))?;
-        // Pushing segments escapes what must not stand in a path.
-        url.path_segments_mut()
-            .map_err(|()| "no path can be added to it".to_owned())?
-            .pop_if_empty()
-            .extend(["v1", "nodes", node, "report"]);
-        let client = reqwest::Client::builder()
-            .user_agent(concat!("warden-agent/", env!("CARGO_PKG_VERSION")))
-            // One connection that is kept, and a second for a change that overtakes a heartbeat.
-            .pool_max_idle_per_host(2)
-            .tcp_nodelay(true)
-            .http1_only()
-            .no_proxy()
-            .redirect(Policy::none())
-            .connect_timeout(DEADLINE)
-            .timeout(DEADLINE)
-            .build()
-            .map_err(|error| format!("the HTTP client cannot be made: {}", Chain(&error)))?;
-        Ok(Self { url, client })
+    /// To the coordinator at `url`, for `node`, under whichever certificate is `current`.
+    pub(super) fn new(url: &str, node: &str, current: Option<Current>) -> Result<Self, String> {
+        check_url(url)?;
+        // A node's name is made of what needs no escape in a path.
+        let path = format!("/v1/nodes/{node}/report");
+        Ok(Self { url: url.to_owned(), path, current, kept: None })
     }
 
     /// Sends a report; the future is independent of this client and ends within the deadline.
-    pub(super) fn put(&self, seq: u64, report: Vec<u8>) -> impl Future<Output = (u64, Answered)> + Send + 'static {
-        let json = HeaderValue::from_static("application/json");
-        let request = self.client.put(self.url.clone()).header(CONTENT_TYPE, json).body(report);
+    pub(super) fn put(&mut self, seq: u64, report: Vec<u8>) -> impl Future<Output = (u64, Answered)> + Send + 'static {
+        let sent = self.line().map(|kept| kept.put(report, LARGEST_ANSWER));
         async move {
-            let answered = match exchange(request).await {
-                Ok(answered) => answered,
-                Err(error) if error.is_timeout() => Answered::Failed(format!("no answer within {} s", DEADLINE.as_secs())),
-                Err(error) if error.is_connect() => Answered::Failed(format!("no connection: {}", innermost(&error))),
-                Err(error) => Answered::Failed(Chain(&error.without_url()).to_string()),
+            let answered = match sent {
+                Err(why) => Answered::Failed(why),
+                Ok(sent) => match timeout(DEADLINE, sent).await {
+                    Ok(Ok(answer)) => read(&answer),
+                    Ok(Err(error)) => Answered::Failed(words(&error)),
+                    Err(_) => Answered::Failed(format!("no answer within {} s", DEADLINE.as_secs())),
+                },
             };
             (seq, answered)
         }
+    }
+
+    /// The connections under the certificate that is in use. Those of another one are let go: what is on its way on them ends there.
+    fn line(&mut self) -> Result<&Kept, String> {
+        let identity = self.current.as_ref().and_then(|current| current.borrow().clone());
+        let serial = identity.as_ref().map(|identity| identity.serial());
+        if self.kept.as_ref().is_none_or(|(under, _)| *under != serial) {
+            if identity.is_none() && self.current.is_some() {
+                return Err("this node has no certificate that can be used; journalctl -u warden-agent says why".to_owned());
+            }
+            let kept = Kept::new(&self.url, &self.path, identity.and_then(|identity| identity.client()), IDLE, AGENT)?;
+            self.kept = Some((serial, kept));
+        }
+        self.kept.as_ref().map(|(_, kept)| kept).ok_or_else(|| "there is no connection".to_owned())
+    }
+}
+
+/// Why there is no answer.
+fn words(error: &kept::Error) -> String {
+    match (error, tls::words(error)) {
+        (_, Some(words)) => format!("no connection: {words}"),
+        (kept::Error::Connect(error), None) => format!("no connection: {}", innermost(error)),
+        (error, None) => Chain(error).to_string(),
     }
 }
 
@@ -78,20 +97,11 @@ fn innermost(error: &dyn Error) -> String {
     error.to_string()
 }
 
-async fn exchange(request: reqwest::RequestBuilder) -> Result<Answered, reqwest::Error> {
-    let mut answer = request.send().await?;
-    let status = answer.status();
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await? {
-        body.extend_from_slice(&chunk);
-        if body.len() > LARGEST_ANSWER {
-            return Ok(Answered::Failed(format!("its answer is larger than {LARGEST_ANSWER} bytes")));
-        }
+fn read(Answer { status, body, whole, .. }: &Answer) -> Answered {
+    let status = StatusCode::from_u16(*status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if !whole {
+        return Answered::Failed(format!("its answer is larger than {LARGEST_ANSWER} bytes"));
     }
-    Ok(read(status, &body))
-}
-
-fn read(status: StatusCode, body: &[u8]) -> Answered {
     if status == StatusCode::CONFLICT {
         return Answered::Stale;
     }
@@ -110,27 +120,34 @@ fn read(status: StatusCode, body: &[u8]) -> Answered {
 mod tests {
     use super::*;
 
+    fn answer(status: u16, body: &[u8]) -> Answered {
+        read(&Answer { status, headers: Vec::new(), body: body.to_vec(), whole: true })
+    }
+
     #[test]
     fn answers_are_told_apart() {
         let good = br#"{"v":1,"revision":4,"heartbeat_ms":1000,"services":[]}"#;
-        assert!(matches!(read(StatusCode::OK, good), Answered::Directives(directives) if directives.heartbeat_ms == 1000));
-        assert_eq!(read(StatusCode::CONFLICT, b""), Answered::Stale);
-        let failed = |status, body: &[u8]| match read(status, body) {
+        assert!(matches!(answer(200, good), Answered::Directives(directives) if directives.heartbeat_ms == 1000));
+        assert_eq!(answer(409, b""), Answered::Stale);
+        let failed = |status, body: &[u8]| match answer(status, body) {
             Answered::Failed(why) => why,
             other => panic!("{other:?}"),
         };
         let refusal = br#"{"code":"bad_request","message":"the path names another node"}"#;
-        assert_eq!(failed(StatusCode::BAD_REQUEST, refusal), "it answered 400 Bad Request: the path names another node");
-        assert_eq!(failed(StatusCode::BAD_GATEWAY, b"<html>"), "it answered 502 Bad Gateway");
-        assert!(failed(StatusCode::OK, b"{}").starts_with("its answer makes no sense"));
-        assert!(failed(StatusCode::OK, br#"{"v":2,"revision":4,"heartbeat_ms":1,"services":[]}"#).contains("version 2"));
+        assert_eq!(failed(400, refusal), "it answered 400 Bad Request: the path names another node");
+        assert_eq!(failed(502, b"<html>"), "it answered 502 Bad Gateway");
+        assert!(failed(200, b"{}").starts_with("its answer makes no sense"));
+        assert!(failed(200, br#"{"v":2,"revision":4,"heartbeat_ms":1,"services":[]}"#).contains("version 2"));
+        let endless = read(&Answer { status: 200, headers: Vec::new(), body: Vec::new(), whole: false });
+        assert_eq!(endless, Answered::Failed("its answer is larger than 1048576 bytes".to_owned()));
     }
 
     #[test]
     fn the_path_names_the_node() {
         for base in ["http://lb-1:7443", "http://lb-1:7443/"] {
-            assert_eq!(Client::new(base, "bingo-1").unwrap().url.as_str(), "http://lb-1:7443/v1/nodes/bingo-1/report");
+            let mut client = Client::new(base, "bingo-1", None).unwrap();
+            assert_eq!(client.line().unwrap().uri().to_string(), "http://lb-1:7443/v1/nodes/bingo-1/report");
         }
-        assert!(Client::new("lb-1", "bingo-1").is_err());
+        assert!(Client::new("lb-1", "bingo-1", None).is_err());
     }
 }

@@ -27,6 +27,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use warden_edge::clock::random;
+use warden_edge::tls::Current;
 use warden_protocol::v1::report::Directives;
 
 /// Reports on their way at once: a heartbeat that hangs must not hold up the change behind it.
@@ -56,19 +57,20 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// A task for the coordinator at `url`, the `link`th that is configured.
+    /// A task for the coordinator at `url`, the `link`th that is configured, under whichever certificate is `current`.
     ///
     /// # Errors
     /// When the URL or the HTTP client is of no use; in words.
     pub fn new(
         link: usize,
         url: &str,
+        current: Option<Current>,
         snapshot: Snapshot,
         board: Reader,
         heard: mpsc::Sender<Heard>,
         clock: Clock,
     ) -> Result<Self, String> {
-        let client = Client::new(url, snapshot.node())?;
+        let client = Client::new(url, snapshot.node(), current)?;
         let (seq, answered, failures) = (0, 0, 0);
         Ok(Self { link, client, snapshot, board, heard, clock, seq, sent: None, answered, heartbeat: HEARTBEAT, failures })
     }

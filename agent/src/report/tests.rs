@@ -1,15 +1,19 @@
 //! The reporter against a server that the test answers for itself.
 
 use super::*;
+use crate::authority::{Authority, DAY, Wanted, files, named};
 use crate::config;
 use crate::supervisor::board::{Board, OnBoard, Probes};
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::put;
+use axum::{Extension, Router};
+use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use warden_edge::serve::{self, Certified, Limits, TlsLimits};
+use warden_edge::tls::{Acceptor, Certificate, Files, Keeper, Look, Role, now};
 use warden_logic::moment::Moment;
 use warden_logic::service::Machine;
 use warden_protocol::v1::report::Report;
@@ -39,15 +43,23 @@ const CONFIG: &str = r#"
 struct Came {
     node: String,
     report: Report,
+    /// The certificate that it came under.
+    shown: Option<Arc<Certificate>>,
     answer: oneshot::Sender<(u16, String)>,
 }
 
 type Coming = mpsc::Sender<Came>;
 
-async fn take(State(coming): State<Coming>, Path(node): Path<String>, body: String) -> (axum::http::StatusCode, String) {
+async fn take(
+    State(coming): State<Coming>,
+    Path(node): Path<String>,
+    shown: Option<Extension<Certified>>,
+    body: String,
+) -> (axum::http::StatusCode, String) {
     let (answer, come) = oneshot::channel();
     let report = serde_json::from_str(&body).unwrap();
-    coming.send(Came { node, report, answer }).await.unwrap();
+    let shown = shown.map(|Extension(Certified(shown))| shown);
+    coming.send(Came { node, report, shown, answer }).await.unwrap();
     let (status, body) = come.await.unwrap_or((500, String::new()));
     (axum::http::StatusCode::from_u16(status).unwrap(), body)
 }
@@ -67,10 +79,18 @@ impl Stage {
     async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
+        Self::with(&url, None, |router| async { axum::serve(listener, router).await.unwrap() })
+    }
+
+    /// A reporter to `url`, under whichever certificate is `current`; `serve`: whoever answers there.
+    fn with<S>(url: &str, current: Option<Current>, serve: impl FnOnce(Router) -> S) -> Self
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
         let (coming, came) = mpsc::channel(8);
         let router = Router::new().route("/v1/nodes/{node}/report", put(take)).with_state(coming);
         let mut tasks = JoinSet::new();
-        tasks.spawn(async move { axum::serve(listener, router).await.unwrap() });
+        tasks.spawn(serve(router));
         let config = config::parse("test.toml", CONFIG).unwrap();
         let now = Moment::from_micros(5_000_000);
         let services = config.services.iter().map(|service| OnBoard {
@@ -84,7 +104,7 @@ impl Stage {
         let (board, reader) = watch::channel(Board { revision: 7, services: services.collect(), links: Vec::new() });
         let (hear, heard) = mpsc::channel(8);
         let snapshot = Snapshot::new(&config, "b00t".to_owned(), now);
-        let reporter = Reporter::new(0, &url, snapshot, reader, hear, Clock::start(now)).unwrap();
+        let reporter = Reporter::new(0, url, current, snapshot, reader, hear, Clock::start(now)).unwrap();
         tasks.spawn(reporter.run());
         Self { came, board, heard, _tasks: tasks }
     }
@@ -184,4 +204,110 @@ fn delays_grow_within_bounds_and_spread() {
         }
     }
     assert_ne!(again(0, 1), again(0, 2));
+}
+
+/// A coordinator that demands a certificate, and a node that has one.
+struct Secure {
+    folder: tempfile::TempDir,
+    ca: Authority,
+    server: Arc<Keeper>,
+    client: Arc<Keeper>,
+}
+
+impl Secure {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ca = Authority::new("Test CA");
+        let of_server = files(folder.path(), "server", &ca.pem(), &ca.issue(named(&["localhost"])));
+        let of_client = files(folder.path(), "client", &ca.pem(), &ca.issue(named(&["bingo-1"])));
+        let server = Arc::new(Keeper::new(of_server, Role::Server));
+        let client = Arc::new(Keeper::new(of_client, Role::Client { name: "bingo-1".to_owned() }));
+        server.look(now(), true);
+        Self { folder, ca, server, client }
+    }
+
+    fn stage(&self) -> Stage {
+        let listener = serve::bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+        let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+        let acceptor = Acceptor::new(self.server.current());
+        let serve = |router| serve::tls(listener, router, Limits::default(), TlsLimits::default(), acceptor, |_, _| {});
+        Stage::with(&url, Some(self.client.current()), serve)
+    }
+
+    /// A new certificate of `ca`, good for so many days, and whether it is taken.
+    fn renew(&self, keeper: &Keeper, name: &str, ca: &Authority, days: i64) -> bool {
+        let Files { ca: bundle, .. } = keeper.files();
+        let bundle = std::fs::read_to_string(bundle).unwrap();
+        let file = if name == "localhost" { "server" } else { "client" };
+        files(self.folder.path(), file, &bundle, &ca.issue(Wanted { until: days * DAY, ..named(&[name]) }));
+        matches!(keeper.look(now(), true), Look::Renewed(_))
+    }
+}
+
+/// How many days a report's certificate is good for.
+fn days(came: &Came) -> i64 {
+    (came.shown.as_ref().unwrap().not_after - now() + DAY / 2) / DAY
+}
+
+#[tokio::test]
+async fn a_node_is_known_by_its_certificate_and_a_renewed_one_is_shown_with_the_next_report() {
+    let secure = Secure::new();
+    secure.client.look(now(), true);
+    let mut stage = secure.stage();
+    let came = stage.came().await;
+    assert_eq!((came.shown.as_ref().unwrap().names.join(" ").as_str(), days(&came)), ("bingo-1", 30));
+    answer(came, 200, &directives(60_000));
+    assert!(matches!(stage.heard().await, News::Directives(..)));
+
+    // Ours, while a report is under way: that one is answered, the next one shows the new certificate.
+    stage.change();
+    let under_way = stage.came().await;
+    assert!(secure.renew(&secure.client, "bingo-1", &secure.ca, 40));
+    answer(under_way, 200, &directives(60_000));
+    assert!(matches!(stage.heard().await, News::Directives(..)), "no report is lost to it");
+    stage.change();
+    let came = stage.came().await;
+    assert_eq!(days(&came), 40);
+    answer(came, 200, &directives(60_000));
+    assert!(matches!(stage.heard().await, News::Directives(..)));
+
+    // Theirs: nobody notices.
+    assert!(secure.renew(&secure.server, "localhost", &secure.ca, 50));
+    for _ in 0..3 {
+        stage.change();
+        let came = stage.came().await;
+        answer(came, 200, &directives(60_000));
+        assert!(matches!(stage.heard().await, News::Directives(..)));
+    }
+}
+
+#[tokio::test]
+async fn without_a_certificate_nothing_is_sent_until_there_is_one() {
+    let secure = Secure::new();
+    let mut stage = secure.stage();
+    assert!(matches!(stage.heard().await, News::Failed(why) if why.starts_with("this node has no certificate that can be used")));
+    secure.client.look(now(), true);
+    let came = stage.came().await;
+    assert!(came.shown.is_some());
+    answer(came, 403, r#"{"code":"forbidden","message":"this certificate is for \"bingo-2\""}"#);
+    let told = loop {
+        match stage.heard().await {
+            News::Failed(why) if why.starts_with("this node has no certificate") => {}
+            News::Failed(why) => break why,
+            News::Directives(..) => panic!("nobody has answered yet"),
+        }
+    };
+    assert_eq!(told, "it answered 403 Forbidden: this certificate is for \"bingo-2\"");
+}
+
+#[tokio::test]
+async fn a_coordinator_of_another_ca_hears_nothing() {
+    let secure = Secure::new();
+    secure.client.look(now(), true);
+    let other = Authority::new("Other CA");
+    std::fs::write(&secure.server.files().ca, other.pem() + &secure.ca.pem()).unwrap();
+    assert!(secure.renew(&secure.server, "localhost", &other, 30));
+    let mut stage = secure.stage();
+    assert!(matches!(stage.heard().await, News::Failed(why) if why == "no connection: its certificate was not signed by our CA"));
+    assert!(stage.came.try_recv().is_err());
 }

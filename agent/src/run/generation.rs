@@ -3,7 +3,7 @@
 use super::edges::{Edges, Keep};
 use super::reload::{Prepared, Reload};
 use super::shown::Shown;
-use crate::config::{Config, Source};
+use crate::config::{self, Config, Source};
 use crate::control;
 use crate::hook;
 use crate::incident;
@@ -16,6 +16,7 @@ use crate::supervisor::clock::Clock;
 use crate::supervisor::order::Order;
 use crate::supervisor::{FEED_BOUND, HEARD_BOUND, Inlets, Rest, Said, Service, Setup, Supervisor};
 use crate::systemd::Units;
+use crate::trust::{Identified, Trust};
 use std::collections::{BTreeMap, HashMap};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub(super) struct Life {
     pub(super) hooks: hook::Desk,
     pub(super) keep: Arc<Keep>,
     pub(super) directories: Directories,
+    pub(super) trust: Arc<Trust>,
 }
 
 /// One configuration's time.
@@ -94,7 +96,7 @@ impl Generation {
             hooks: Some(life.hooks.clone()),
             current,
         };
-        let reload = Reload::new(Arc::clone(&config), life.directories.clone(), life.hooks.clone());
+        let reload = Reload::new(Arc::clone(&config), life.directories.clone(), life.hooks.clone(), Arc::clone(&life.trust));
         let edges = Edges { units: Arc::clone(&units), askers, keep: Arc::clone(&life.keep), reload };
         let (supervisor, board) = Supervisor::new(edges, Inlets { feed: (feed.clone(), facts), heard: hears, orders }, setup);
 
@@ -102,10 +104,15 @@ impl Generation {
         around.spawn(status_text::follow(status_rules(&config), units.watch(), feed));
         // An epoch of its own: what the one before still has on its way is older, whatever its number is.
         let snapshot = Snapshot::new(&config, life.keep.boot_id.clone(), now);
+        let identified = life.trust.begin(&config, &life.metrics);
+        let current = identified.as_ref().map(Identified::current);
+        if let Some(identified) = identified {
+            around.spawn(identified.keep());
+        }
         for (link, url) in config.coordinators.iter().enumerate() {
-            let reporter =
-                Reporter::new(link, url, snapshot.clone(), board.clone(), heard.clone(), life.clock).map_err(anyhow::Error::msg)?;
-            around.spawn(reporter.run());
+            let (snapshot, board, heard) = (snapshot.clone(), board.clone(), heard.clone());
+            let reporter = Reporter::new(link, url, current.clone().filter(|_| config::is_https(url)), snapshot, board, heard, life.clock);
+            around.spawn(reporter.map_err(anyhow::Error::msg)?.run());
         }
         let shown = Arc::new(Shown::new(Arc::clone(&config), board, units, tail, files));
         serve_metrics(&mut around, &config, metrics, &shown, life);

@@ -10,6 +10,7 @@ use crate::hook;
 use crate::message_id;
 use crate::supervisor::order::Refusal;
 use crate::supervisor::ports::Reloaded;
+use crate::trust::Trust;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -46,19 +47,22 @@ pub(super) struct Reload {
     config: Arc<Config>,
     directories: Directories,
     hooks: hook::Desk,
+    trust: Arc<Trust>,
     /// When that was read, for people.
     of: String,
 }
 
 impl Reload {
-    pub(super) fn new(config: Arc<Config>, directories: Directories, hooks: hook::Desk) -> Self {
+    pub(super) fn new(config: Arc<Config>, directories: Directories, hooks: hook::Desk, trust: Arc<Trust>) -> Self {
         let micros = i64::try_from(realtime_micros()).unwrap_or(i64::MAX);
         let now = jiff::Timestamp::from_microsecond(micros).unwrap_or_default().to_zoned_datetime(jiff::tz::TimeZone::system());
-        Self { config, directories, hooks, of: now.strftime("%Y-%m-%d %H:%M:%S").to_string() }
+        Self { config, directories, hooks, trust, of: now.strftime("%Y-%m-%d %H:%M:%S").to_string() }
     }
 
     /// What came of it; the agent is as it was.
     pub(super) async fn run(&self) -> Result<Reloaded<Prepared>, Refusal> {
+        // Whatever becomes of the configuration: what it names may have been replaced.
+        self.trust.look_again();
         let new = config::load(&self.directories).map_err(|faults| self.refuse(&faults.to_string()))?;
         let fixed = fixed(&self.config, &new);
         if !fixed.is_empty() {

@@ -27,7 +27,7 @@ fn faults(text: &str) -> String {
 #[test]
 fn the_stand_s_configuration_means_what_it_says() {
     let config = good(include_str!("../fixtures/50-bingo.toml"));
-    assert_eq!((config.node.as_str(), &config.coordinators[..]), ("bingo-1", &["http://lb-1:7443".to_owned()][..]));
+    assert_eq!((config.node.as_str(), &config.coordinators[..]), ("bingo-1", &["https://lb-1:7443".to_owned()][..]));
     let [service] = &config.services[..] else { panic!("{config:?}") };
     assert_eq!(
         (service.unit.as_str(), service.backend.as_str(), service.address.as_str()),
@@ -185,10 +185,26 @@ fn every_fault_names_place_and_remedy() {
             "`unit` is missing; set it to the unit's whole name, as in \"bingo.service\"",
         ),
         (
-            "[coordinator]\nurls = [\"https://lb-1:7443\"]",
-            "a.toml:6:9: \"https://lb-1:7443\": TLS to the coordinator is not supported yet; write it as in \"http://lb-1:7443\"",
+            "[coordinator]\nurls = [\"https://lb-1:7443\", \"https://lb-2:7443\"]",
+            "a.toml:5:1: in [coordinator]: `tls` is missing; say who this node is, as in tls = { ca = \"/etc/warden/tls/ca.pem\", cert = ",
         ),
-        ("[coordinator]\nurls = [\"lb-1\"]", "a.toml:6:9: \"lb-1\" is not a coordinator's URL; write it as in \"http://lb-1:7443\""),
+        (
+            "[coordinator]\nurls = \"http://lb-1:7443\"",
+            "a.toml:6:8: \"http://lb-1:7443\": reports go over TLS, except to this machine itself; write it as in \"https://lb-1:7443\"",
+        ),
+        ("[coordinator]\nurls = \"http://127.0.0.1.example.org:1\"", "reports go over TLS"),
+        ("[coordinator]\nurls = \"http://[::2]:1\"", "reports go over TLS"),
+        ("[coordinator]\nurls = [\"lb-1\"]", "a.toml:6:9: \"lb-1\" is not a coordinator's URL; write it as in \"https://lb-1:7443\""),
+        (
+            "[coordinator]\ntls = { ca = \"/a\", key = \"/b\" }",
+            "a.toml:6:7: in [coordinator.tls]: `cert` is missing; set it to the file of this node's certificate, as in \"/etc/warden/tls/node.pem\"",
+        ),
+        (
+            "[coordinator]\ntls = { ca = \"a.pem\" }",
+            "a.toml:6:14: `ca` must be an absolute path, as in \"/etc/warden/tls/ca.pem\", and is \"a.pem\"",
+        ),
+        ("[coordinator]\ntls = { ca = \"/a\", crt = \"/b\" }", "unknown key `crt` in [coordinator.tls]; did you mean `cert`?"),
+        ("[coordinator]\ntls = true", "a.toml:6:7: `tls` must be a table, as in [coordinator.tls], and is true or false"),
         ("[coordinator]\nsilent_fr = \"3s\"", "a.toml:6:1: unknown key `silent_fr` in [coordinator]; did you mean `silent_for`?"),
         ("[node]\nname = \"a b\"", "a.toml:6:8: `name` must be made of letters"),
         ("[cordinator]", "a.toml:5:2: unknown key `cordinator`; did you mean `coordinator`?"),

@@ -6,7 +6,8 @@ const OLD: &str = r#"
     [node]
     name = "bingo-1"
     [coordinator]
-    urls = ["http://lb-1:7443"]
+    urls = ["https://lb-1:7443"]
+    tls = { ca = "/tls/ca.pem", cert = "/tls/node.pem", key = "/tls/node.key" }
     [hook.pager]
     exec = ["/bin/true"]
     [[service]]
@@ -45,8 +46,11 @@ fn what_means_the_same_is_no_difference() {
 fn every_difference_is_told_by_service_and_key() {
     let cases = [
         ("bingo-1", "bingo-2", "[node] name bingo-1 → bingo-2"),
-        ("lb-1", "lb-2", "[coordinator] urls http://lb-1:7443 → http://lb-2:7443"),
-        ("urls = [\"http://lb-1:7443\"]", "", "[coordinator] urls http://lb-1:7443 → none"),
+        ("lb-1", "lb-2", "[coordinator] urls https://lb-1:7443 → https://lb-2:7443"),
+        ("urls = [\"https://lb-1:7443\"]", "", "[coordinator] urls https://lb-1:7443 → none"),
+        ("ca.pem", "new.pem", "[coordinator] tls.ca /tls/ca.pem → /tls/new.pem"),
+        ("node.pem", "new.pem", "[coordinator] tls.cert /tls/node.pem → /tls/new.pem"),
+        ("node.key", "new.key", "[coordinator] tls.key /tls/node.key → /tls/new.key"),
         ("[coordinator]", "[coordinator]\nsilent_for = \"10s\"", "[coordinator] silent_for 30s → 10s"),
         ("\"/bin/true\"", "\"/bin/true\", \"-x\"", "hook pager: exec /bin/true → /bin/true -x"),
         (

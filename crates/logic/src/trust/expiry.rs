@@ -17,6 +17,19 @@ pub enum Left {
     Nothing,
 }
 
+impl Left {
+    /// For a sentence that begins with the certificate.
+    #[must_use]
+    pub fn words(self) -> String {
+        match self {
+            Self::Nothing => "has run out".to_owned(),
+            Self::Days(0) => "runs out within a day".to_owned(),
+            Self::Days(1) => "runs out in 1 day".to_owned(),
+            Self::Days(days) => format!("runs out in {days} days"),
+        }
+    }
+}
+
 /// What was said of which certificate.
 #[derive(Debug, Default)]
 pub struct Expiry(BTreeMap<String, Said>);

@@ -8,7 +8,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("zbus", &["agent/src/systemd"]),
     ("libloading", &["agent/src/journal"]),
     ("sd_journal", &["agent/src/journal"]),
-    ("reqwest", &["agent/src/report", "tests/bingo/src"]),
+    ("reqwest", &["tests/bingo/src"]),
     ("rustls", &["crates/edge/src/tls.rs", "crates/edge/src/tls"]),
     ("tokio_rustls", &["crates/edge/src/tls.rs", "crates/edge/src/tls"]),
     ("x509_parser", &["crates/edge/src/tls"]),

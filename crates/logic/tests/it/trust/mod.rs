@@ -95,6 +95,8 @@ fn the_end_is_told_two_weeks_ahead_once_a_day_and_after_it() {
     assert_eq!(told(end - 1), Some(Left::Days(0)));
     assert_eq!(told(end), None);
     assert_eq!(told(end - 1 + DAY), Some(Left::Nothing));
+    let words = [Left::Days(14), Left::Days(1), Left::Days(0), Left::Nothing].map(Left::words);
+    assert_eq!(words, ["runs out in 14 days", "runs out in 1 day", "runs out within a day", "has run out"]);
 }
 
 #[test]
