@@ -1,14 +1,18 @@
 //! bingo judged otherwise: another way to judge it, on one node, for a while.
 
-use crate::stand::Stand;
+use crate::put_back::PutBack;
+use crate::stand::{BALANCER, Stand};
 use anyhow::{Context, Result, ensure};
 use warden_lab::Node;
 
 /// The file that is changed, and put back.
 const FILE: &str = "/etc/warden/agent.d/50-bingo.toml";
 
-/// Where an agent keeps what it knows of its services, beside how far it has read and what is kept of incidents.
-const STATE: &str = "/var/lib/warden-agent";
+/// Where an agent keeps what it knows of its services, restarts among it.
+const STATE: &str = "/var/lib/warden-agent/state.json";
+
+/// The coordinator's configuration until the next boot.
+const SOAK: &str = "/run/warden/coordinator.d/60-soak.toml";
 
 /// A node whose agent judges bingo by another configuration. What was before is put back when this is dropped, and the agent
 /// forgets the restarts that it counted meanwhile: the next scenario begins with a clean sheet.
@@ -24,12 +28,20 @@ impl<'s> Judgement<'s> {
     /// # Errors
     /// When the agent does not take it, or the stand does not become whole again; what was changed is put back.
     pub fn apply(stand: &'s Stand, node: &str, tables: &str) -> Result<Self> {
+        Self::with(stand, node, "", tables)
+    }
+
+    /// The same with more keys of the `[[service]]`.
+    ///
+    /// # Errors
+    /// As for [`Judgement::apply`].
+    pub fn with(stand: &'s Stand, node: &str, keys: &str, tables: &str) -> Result<Self> {
         let judgement = Self { stand, node: node.to_owned() };
         let machine = judgement.machine()?;
         // A copy that an earlier run left behind is the true one.
         machine.run(&["sh", "-euc", &format!("[ -e {FILE}.before ] || cp -p {FILE} {FILE}.before")])?;
         let before = machine.run(&["cat", &format!("{FILE}.before")])?;
-        let text = other(&before, tables).with_context(|| format!("{FILE} is not as the role writes it:\n{before}"))?;
+        let text = other(&before, keys, tables).with_context(|| format!("{FILE} is not as the role writes it:\n{before}"))?;
         let out = machine.exec_with_input(&text, &["sh", "-c", &format!("cat > {FILE}")])?;
         ensure!(out.ok(), "{FILE} cannot be written: {}", out.stderr);
         machine.run(&["agentctl", "reload"]).with_context(|| format!("the agent does not take\n{text}"))?;
@@ -42,13 +54,24 @@ impl<'s> Judgement<'s> {
     }
 }
 
+/// Has the coordinator look at what was restarted on a permit for a moment only, before it gives the next; until this is dropped.
+///
+/// # Errors
+/// When the coordinator cannot be told.
+pub fn short_soak(stand: &Stand) -> Result<PutBack> {
+    let balancer = stand.node(BALANCER)?;
+    let back = PutBack::by(&balancer, format!("rm -f {SOAK}; systemctl reload warden-coordinator"));
+    balancer.run(&["sh", "-euc", &format!("printf '[backend.bingo]\\nsoak = \"1s\"\\n' > {SOAK}; systemctl reload warden-coordinator")])?;
+    Ok(back)
+}
+
 /// The same service at the same place, judged otherwise.
-fn other(before: &str, tables: &str) -> Option<String> {
+fn other(before: &str, keys: &str, tables: &str) -> Option<String> {
     let place: String = before.split_inclusive('\n').take_while(|line| !line.starts_with("warmup")).collect();
     let ask = before.lines().find(|line| line.starts_with("http = "))?;
     place.contains("[[service]]").then(|| {
         format!(
-            "{place}warmup = \"2s\"\nprove_within = \"60s\"\nflap_half_life = \"0s\"\n\
+            "{place}warmup = \"2s\"\nprove_within = \"60s\"\nflap_half_life = \"0s\"\n{keys}\
              [service.restart]\ndelay = \"100ms\"\nmax_delay = \"200ms\"\nforget_after = \"1ms\"\nlimit = 1000\n\
              [service.probe.ping]\n{ask}\n{tables}\n"
         )
@@ -60,7 +83,7 @@ impl Drop for Judgement<'_> {
     fn drop(&mut self) {
         let back = format!(
             "mv {FILE}.before {FILE}; systemctl stop warden-agent\n\
-             find {STATE} -maxdepth 1 -type f ! -name 'cursor*' -delete; systemctl start warden-agent"
+             rm -f {STATE}; systemctl start warden-agent"
         );
         if let Err(error) = self.machine().and_then(|machine| machine.run(&["sh", "-euc", &back])) {
             eprintln!("{}: the way bingo is judged could not be put back: {error:#}", self.node);
@@ -77,12 +100,13 @@ mod tests {
         let before = "[node]\nname = \"bingo-1\"\n\n[[service]]\nunit = \"bingo.service\"\nbackend = \"bingo\"\naddress = \"198.18.0.11:1\"\n\
                       warmup = \"30s\"\n\n[service.probe.ping]\nhttp = \"http://127.0.0.1:1/ping\"\nexpect = { status = 200 }\n\
                       [service.pattern.doom]\njournal.line = \"x\"\nmeans = \"fatal\"\n";
-        let text = other(before, "every = \"250ms\"\n").unwrap();
+        let text = other(before, "max_age = \"9m\"\n", "every = \"250ms\"\n").unwrap();
         assert!(
             text.starts_with("[node]\nname = \"bingo-1\"\n") && text.contains("address = \"198.18.0.11:1\"\nwarmup = \"2s\"\n"),
             "{text}"
         );
         assert!(text.ends_with("http = \"http://127.0.0.1:1/ping\"\nevery = \"250ms\"\n\n") && !text.contains("doom"), "{text}");
-        assert!(other("[node]\n", "").is_none());
+        assert!(text.contains("\nmax_age = \"9m\"\n[service.restart]"), "{text}");
+        assert!(other("[node]\n", "", "").is_none());
     }
 }

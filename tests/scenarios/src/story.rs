@@ -5,7 +5,11 @@ use crate::timeline::{Record, Timeline};
 use anyhow::{Context, Result, bail, ensure};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::time::Duration;
 use warden_protocol::v1::incident::Incident;
+
+/// Longer than any record is on its way into the journal, on a busy computer.
+const SOON: Duration = Duration::from_secs(20);
 
 /// The agent's records of one service, in order.
 #[derive(Clone, Debug)]
@@ -30,10 +34,7 @@ impl Story {
     /// # Errors
     /// With what was missing at the end.
     pub fn await_of<T>(stand: &Stand, machine: &str, unit: &str, since: u64, look: impl Fn(&Self) -> Result<T>) -> Result<T> {
-        stand.wait(PATIENCE, |stand| {
-            let story = Self::of(&Timeline::since(stand, since)?, machine, unit);
-            look(&story).with_context(|| format!("what the agent wrote:\n{story}"))
-        })
+        stand.wait(SOON, |stand| look(&Self::of(&Timeline::since(stand, since)?, machine, unit)))
     }
 
     /// The changes of its state.
@@ -91,19 +92,29 @@ impl Story {
         self.records.iter().filter(|record| record.field("WARDEN_EVENT") == kind).count()
     }
 
-    /// The one incident of it: every record from its first to its last carries this name.
+    /// The name of the one incident of it.
     ///
     /// # Errors
-    /// When there was none, or more than one, or a record within it without its name.
-    pub fn incident(&self) -> Result<&str> {
-        let names: BTreeSet<_> =
-            self.records.iter().map(|record| record.field("WARDEN_INCIDENT")).filter(|name| !name.is_empty()).collect();
+    /// When there was none, or more than one.
+    pub fn incident_name(&self) -> Result<&str> {
+        let names = self.records.iter().map(|record| record.field("WARDEN_INCIDENT")).filter(|name| !name.is_empty());
+        let names: BTreeSet<_> = names.collect();
         let [name] = Vec::from_iter(names)[..] else { bail!("{} had not one incident:\n{self}", self.unit) };
+        Ok(name)
+    }
+
+    /// The same; and every record from its first to its last carries that name.
+    ///
+    /// # Errors
+    /// When there was not one, or a record within it does not name it.
+    pub fn incident(&self) -> Result<&str> {
+        let name = self.incident_name()?;
         let carries = |record: &Record| record.field("WARDEN_INCIDENT") == name;
         let first = self.records.iter().position(carries).unwrap_or(0);
         let last = self.records.iter().rposition(carries).unwrap_or(0);
-        let without = self.records[first..=last].iter().find(|record| !carries(record));
-        ensure!(without.is_none(), "{}: a record of incident {name} does not name it: {without:?}\n{self}", self.unit);
+        if let Some(without) = self.records[first..=last].iter().find(|record| !carries(record)) {
+            bail!("{}: a record of incident {name} does not name it: {:?}\n{self}", self.unit, without.message());
+        }
         Ok(name)
     }
 }

@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use warden_protocol::v1::control::ServiceStatus;
 use warden_protocol::v1::incident::Incident;
 use warden_protocol::vocab::{Evidence, ServiceState, Traffic};
+use warden_scenarios::judgement::short_soak;
 use warden_scenarios::stand::{BALANCER, PATIENCE, UNIT, poison};
 use warden_scenarios::story::ended_incident;
 use warden_scenarios::timeline::{self, Record};
@@ -25,6 +26,11 @@ const FATAL_ANSWER: &str = "fatal = { body_contains = \"I feel bad.\" }\n";
 
 /// What the role configures: the whole line, wherever it comes from within the unit.
 const WHOLE_LINE: &str = "[service.pattern.doom]\njournal = { regex = '(?i)^\\W*we all gonna die\\W*$' }\nmeans = \"fatal\"\n";
+
+/// When a change of state was decided. Its record is written later, after what others had to hear first.
+fn decided(change: &Record) -> Result<u64> {
+    change.field("WARDEN_SINCE_USEC").parse().with_context(|| format!("no moment in {:?}", change.fields))
+}
 
 /// The balancer's word that a server is out, at or after `from`.
 fn out<'s, T>(seen: &'s Seen<T>, node: &str, from: u64) -> Result<&'s Record> {
@@ -51,10 +57,9 @@ fn out_restarted_and_back<T>(stand: &Stand, seen: &Seen<T>, node: &str) -> Resul
     let steps = story.went(&["sick", "restarting", "warming", "proving", "serving"])?;
     let (sick, restarting, serving) = (steps[0], steps[1], steps[4]);
     ensure!(story.changes().filter(|record| record.field("WARDEN_STATE_TO") == "restarting").count() == 1, "restarted again:\n{story}");
-    let out = out(seen, node, sick.at)?;
-    ensure!(out.at <= restarting.at, "restarted before it was out:\n{}", seen.timeline);
-    let up = up(seen, node, restarting.at)?;
-    ensure!(serving.at <= up.at, "HAProxy sent traffic before it was proven:\n{}", seen.timeline);
+    ensure!(story.event("out_confirmed")?.at <= restarting.at, "restarted before it was out:\n{}", seen.timeline);
+    let (out, up) = (out(seen, node, decided(sick)?)?, up(seen, node, decided(restarting)?)?);
+    ensure!(decided(serving)? <= up.at, "HAProxy sent traffic before it was proven:\n{}", seen.timeline);
     // What is safe was repeated elsewhere; what is not may have failed on the sick process, but went there before it was out.
     seen.no_get_failed()?;
     let late = seen.answers.failed_writes().into_iter().find(|answer| answer.at - answer.usec > out.at);
@@ -120,6 +125,7 @@ fn replaced(stand: &Stand, node: &str, before: &ServiceStatus) -> Result<Service
 #[test]
 fn lab_wrong_status_is_suspect_evidence() -> Result<()> {
     let stand = Stand::whole()?;
+    let _soak = short_soak(&stand)?;
     let node = stand.nodes()[1].clone();
     let _judgement = Judgement::apply(&stand, &node, ANSWER_ALONE)?;
     let before = stand.service(&node)?;
@@ -140,6 +146,7 @@ fn lab_wrong_status_is_suspect_evidence() -> Result<()> {
 #[test]
 fn lab_hang() -> Result<()> {
     let stand = Stand::whole()?;
+    let _soak = short_soak(&stand)?;
     let node = stand.nodes()[0].clone();
     let _judgement = Judgement::apply(&stand, &node, &format!("{HASTY}{FATAL_ANSWER}{WHOLE_LINE}"))?;
     let before = stand.service(&node)?;
@@ -154,27 +161,32 @@ fn lab_hang() -> Result<()> {
     Ok(())
 }
 
-/// Both hang at once: both are restarted and come back, whether the floor held one of them in or not.
+/// It leaks: recycled before it hurts, with a permit, out of rotation first, its requests waited for. Nobody notices anything.
 #[test]
-fn lab_both_hang() -> Result<()> {
+fn lab_leak() -> Result<()> {
     let stand = Stand::whole()?;
-    let _judgement = stand.nodes().iter().map(|node| Judgement::apply(&stand, node, HASTY)).collect::<Result<Vec<_>>>()?;
-    let before = stand.nodes().iter().map(|node| stand.service(node)).collect::<Result<Vec<_>>>()?;
-    let since = timeline::now_micros();
-    for node in stand.nodes() {
-        stand.operation(node, HANG)?;
-    }
-    for (node, before) in stand.nodes().iter().zip(&before) {
-        replaced(&stand, node, before)?;
-    }
-    stand.await_whole()?;
-    for node in stand.nodes() {
-        Story::await_of(&stand, node, UNIT, since, |story| {
-            story.went(&["suspect", "sick", "restarting", "warming", "proving", "serving"])?;
-            story.never(&["parked", "held"])?;
-            story.incident().map(drop)
-        })?;
-    }
+    let _soak = short_soak(&stand)?;
+    let node = stand.nodes()[1].clone();
+    let _judgement = Judgement::with(&stand, &node, "recycle_above = \"48M\"\n", ANSWER_ALONE)?;
+    let before = stand.service(&node)?;
+    let seen = under(Mix::steady(), |stand, _| {
+        stand.operation(&node, poison::LEAK)?;
+        replaced(stand, &node, &before)
+    })?;
+    seen.nothing_failed()?;
+    let story = Story::of(&seen.timeline, &node, UNIT);
+    let steps = story.went(&["leaving", "restarting", "warming", "proving", "serving"])?;
+    let (leaving, restarting, serving) = (steps[0], steps[1], steps[4]);
+    ensure!(leaving.field("WARDEN_REASON") == "recycle_memory", "{:?}", leaving.fields);
+    ensure!(story.changes().all(|record| record.field("WARDEN_EVIDENCE").is_empty()), "a planned restart is no evidence:\n{story}");
+    let (out, up) = (story.event("out_confirmed")?, up(&seen, &node, decided(restarting)?)?);
+    ensure!(
+        leaving.at <= out.at && out.at <= restarting.at && decided(serving)? <= up.at,
+        "not out, restarted, proven and back in this order:\n{}",
+        seen.timeline
+    );
+    let after = &seen.value;
+    ensure!(after.restarts.planned == before.restarts.planned + 1 && after.restarts.total == before.restarts.total, "{after:?}");
     Ok(())
 }
 
@@ -229,9 +241,9 @@ fn lab_forged_fatal_line() -> Result<()> {
     let steps = story.went(&["sick", "serving"])?;
     let (sick, serving, dismissed) = (steps[0], steps[1], story.event("dismissed")?);
     ensure!(sick.field("WARDEN_REASON") == "fatal_pattern" && sick.field("WARDEN_EVIDENCE") == "fatal", "{:?}", sick.fields);
-    ensure!(sick.message().contains("we-all-gonna-die"), "the line is not shown: {}", sick.message());
+    ensure!(sick.message().contains("request completed"), "the line is not shown: {}", sick.message());
     ensure!(serving.field("WARDEN_REASON") == "fatal_dismissed", "{:?}", serving.fields);
-    let (out, up) = (out(&seen, &node, sick.at)?, up(&seen, &node, serving.at)?);
+    let (out, up) = (out(&seen, &node, decided(sick)?)?, up(&seen, &node, decided(serving)?)?);
     ensure!(out.at <= dismissed.at && dismissed.at <= up.at, "not out, dismissed and back in this order:\n{}", seen.timeline);
     let incident = ended_incident(&stand, &node, story.incident()?)?;
     ensure!(incident.restarts == 0, "{incident:?}");
@@ -251,11 +263,12 @@ fn lab_database_down() -> Result<()> {
     let tables = format!("{ANSWER_ALONE}{FATAL_ANSWER}{WHOLE_LINE}{depends}");
     let _judgement = stand.nodes().iter().map(|node| Judgement::apply(&stand, node, &tables)).collect::<Result<Vec<_>>>()?;
     let (well, sick) = (stand.nodes()[0].clone(), stand.nodes()[1].clone());
-    let before = stand.nodes().iter().map(|node| stand.service(node)).collect::<Result<Vec<_>>>()?;
-    ensure!(
-        before.iter().all(|service| service.depends.iter().any(|one| one.up == Some(true))),
-        "the database is not known to be up: {before:?}"
-    );
+    let before = stand.wait(PATIENCE, |stand| {
+        let all = stand.nodes().iter().map(|node| stand.service(node)).collect::<Result<Vec<_>>>()?;
+        let up = |service: &ServiceStatus| service.depends.iter().any(|one| one.up == Some(true));
+        ensure!(all.iter().all(up), "the database is not known to be up: {all:?}");
+        Ok(all)
+    })?;
     let since = timeline::now_micros();
 
     let machine = stand.node("db-1")?;

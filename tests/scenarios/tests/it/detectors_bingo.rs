@@ -109,8 +109,9 @@ fn lab_overload_is_no_evidence() -> Result<()> {
         let times = service.probes[0].busy - before.probes[0].busy;
         ensure!(times >= 5, "{times} of 5 probes were answered with 429");
         Ok(())
-    })?;
+    });
     let answers = load.stop()?;
+    let busy = busy.with_context(|| format!("what clients saw:\n{answers}"))?;
     ensure!(answers.count(warden_scenarios::Class::Busy) > 0, "nobody was turned away:\n{answers}");
     ensure!(busy.wants.traffic == Traffic::In && invocation(&busy) == invocation(&before), "{busy:?}");
     toys.story("busy", since, |story| story.went_only(&[]).map(drop))
@@ -150,6 +151,7 @@ fn lab_shadow_mode() -> Result<()> {
     toys.story("shadow", since, |story| {
         let steps = story.went(&["sick", "waiting", "parked"])?;
         ensure!(steps[1].field("WARDEN_REASON") == "shadow", "it does not say what it would have done: {:?}", steps[1].fields);
+        ensure!(story.count("would_restart") == 2, "{story}");
         story.never(&["restarting", "starting"])?;
         ensure!(story.count("restart_answered") == 0 && story.count("restart_ended") == 0, "{story}");
         Ok(())

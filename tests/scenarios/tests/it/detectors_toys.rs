@@ -59,7 +59,8 @@ fn lab_exec_and_tcp_probes() -> Result<()> {
         let sick = story.went(&["sick", "restarting", "proving", "serving"])?[0];
         ensure!(sick.field("WARDEN_REASON") == "fatal_answer" && sick.field("WARDEN_EVIDENCE") == "fatal", "{:?}", sick.fields);
         story.never(&["suspect", "waiting"])?;
-        let ended = story.event("restart_ended")?;
+        let (killing, ended) = (story.event("killing")?, story.event("restart_ended")?);
+        ensure!(killing.at <= ended.at, "{story}");
         ensure!(ended.field("WARDEN_RESULT") == "done" && story.count("restart_ended") == 1, "{story}");
         Ok(())
     })?;
@@ -161,7 +162,7 @@ fn lab_several_services() -> Result<()> {
     let stand = Stand::whole()?;
     let node = stand.nodes()[0].clone();
     let ill = Toy::told("ill", 9_004, false).with("prove_within = \"1500ms\"");
-    let ill = ill.restarted("delay = \"100ms\"\nmax_delay = \"200ms\"\nlimit = 2\nwindow = \"10m\"\ntrial_every = \"1s\"");
+    let ill = ill.restarted("delay = \"100ms\"\nmax_delay = \"200ms\"\nlimit = 2\nwindow = \"10m\"\ntrial_every = \"3s\"");
     let hook = Toys::hook("[\"incident\", \"parked\", \"recovered\"]");
     let toys = Toys::start(&stand, &node, &[ill, Toy::told("well", 9_005, true)], &hook)?;
     let others = || -> Result<_> {
@@ -192,7 +193,7 @@ fn lab_several_services() -> Result<()> {
     let (id, parked) = toys.story("ill", since, |story| {
         let steps = story.went(&["suspect", "sick", "restarting", "sick", "restarting", "parked", "restarting", "serving"])?;
         ensure!(steps[5].field("PRIORITY") == "3", "parked is not told as an error: {:?}", steps[5].fields);
-        Ok((story.incident()?.to_owned(), steps[5].at))
+        Ok((story.incident_name()?.to_owned(), steps[5].at))
     })?;
     let incident = ended_incident(&stand, &node, &id)?;
     ensure!(incident.restarts >= 3 && incident.result.is_some(), "{incident:?}");
@@ -211,5 +212,6 @@ fn lab_several_services() -> Result<()> {
     toys.story("well", since, |story| story.went_only(&[]).map(drop))?;
     let units: Vec<_> = stand.agent(&node)?.services.into_iter().map(|service| service.unit).collect();
     ensure!(units.len() == 3 && units.iter().any(|unit| unit == UNIT), "{units:?}");
+    toys.story("ill", since, |story| story.incident().map(drop))?;
     stand.is_in(&node)
 }
