@@ -4,7 +4,7 @@
 //! Moments are compared exactly, although a reading takes time: a moment is known to lie between two, and two such may be the same
 //! or may not.
 
-use crate::stand::Stand;
+use crate::stand::{Stand, UNIT};
 use crate::timeline::now_micros;
 use anyhow::{Context, Result, bail, ensure};
 use std::fmt;
@@ -13,8 +13,8 @@ use warden_protocol::v1::control::{AgentStatus, MarkKind, ServiceStatus, Tally};
 use warden_protocol::v1::report::Wants;
 use warden_protocol::vocab::{Evidence, ServiceState};
 
-/// So many more answers of each probe show that judging goes on.
-const ANSWERS: u64 = 3;
+/// `flap_half_life` where nothing else is configured.
+const HALF_LIFE_USEC: f64 = 600e6;
 
 /// A moment of the monotonic clock, in microseconds, that lies between two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct Judged {
 pub struct Verdict {
     /// Its unit.
     pub unit: String,
+    /// When this was read.
+    read: Between,
     /// Where it stands.
     pub state: ServiceState,
     /// Since when.
@@ -137,7 +139,12 @@ impl Judged {
     /// # Errors
     /// With the first difference.
     pub fn same_as(&self, before: &Self) -> Result<()> {
-        before.services.iter().try_for_each(|old| self.of(&old.unit)?.same_as(old))
+        before.services.iter().try_for_each(|old| {
+            let now = self.of(&old.unit)?;
+            let counted = old.answers.min(if self.began.may_be(before.began) { u64::MAX } else { 0 });
+            ensure!(now.answers >= counted, "{}: {} answers since the agent began were {counted}", old.unit, now.answers);
+            now.same_as(old)
+        })
     }
 
     /// The agent, or the one that came after it, has gone on with its work since `before`: it judges afresh what is probed, it has
@@ -151,7 +158,7 @@ impl Judged {
             let Ok(old) = before.of(&now.unit) else { continue };
             ensure!(now.invocation == old.invocation, "{} has not been seen again yet", now.unit);
             let counted = if self.began.may_be(before.began) { old.answers } else { 0 };
-            let wanted = counted + if now.is_probed() { ANSWERS } else { 0 };
+            let wanted = counted + now.answers_wanted();
             ensure!(now.answers >= wanted, "{}: {} of {wanted} answers", now.unit, now.answers);
             let as_it_was = match (&old.next, &now.next) {
                 (Some((what, at)), Some((what_now, at_now))) => what == what_now && at.may_be(*at_now),
@@ -175,6 +182,7 @@ impl Verdict {
             .last
             .map(|last| LastRestart { says: (last.cause.text, last.incident, last.result), at: Between::ago(reading, last.ago_ms) });
         Self {
+            read: reading,
             since: Between::ago(reading, service.since_ms),
             answers: service.probes.iter().map(|probe| probe.good + probe.bad + probe.busy).sum(),
             dismissed: service.log.map_or(0, |log| log.dismissed),
@@ -200,9 +208,15 @@ impl Verdict {
         self.mark.is_some()
     }
 
-    /// Whether its probes are asked in this state; see [`ANSWERS`].
-    const fn is_probed(&self) -> bool {
-        !matches!(self.state, ServiceState::Warming | ServiceState::Stopped | ServiceState::Starting | ServiceState::Restarting)
+    /// So many more answers of its probes show that judging goes on.
+    const fn answers_wanted(&self) -> u64 {
+        match self.state {
+            // Its probes are not asked.
+            ServiceState::Warming | ServiceState::Stopped | ServiceState::Starting | ServiceState::Restarting => 0,
+            // Each of them counts, and is counted.
+            ServiceState::Suspect => 1,
+            _ => 3,
+        }
     }
 
     /// As [`Judged::same_as`], for one.
@@ -214,6 +228,13 @@ impl Verdict {
             None => Ok(()),
             Some(what) => bail!("{}: {what}\nbefore: {before}\n   now: {self}", self.unit),
         }
+    }
+
+    /// What must be left of the penalty at least: it is halved no faster than by default, and rounded down.
+    fn penalty_left(&self, before: &Self) -> u32 {
+        let passed = self.read.latest.saturating_sub(before.read.earliest);
+        let left = f64::from(before.penalty) * (-(passed as f64) / HALF_LIFE_USEC).exp2();
+        (left as u32).saturating_sub(2)
     }
 
     fn difference(&self, before: &Self) -> Option<&'static str> {
@@ -240,11 +261,12 @@ impl Verdict {
             (self.evidence == before.evidence, "the evidence"),
             (self.incident == before.incident, "the incident"),
             (self.wants == before.wants, "what it wants"),
-            (self.restarts == before.restarts, "the restarts"),
+            ((self.restarts.0, self.restarts.1) == (before.restarts.0, before.restarts.1), "the restarts"),
+            // A restart of bingo may be so old that it leaves the window meanwhile.
+            (self.restarts.2 == before.restarts.2 || self.restarts.2 < before.restarts.2 && self.unit == UNIT, "the restarts that count"),
             (same_restart, "the last restart"),
             (self.dismissed == before.dismissed, "the dismissed lines"),
-            // It is halved again and again, but in these scenarios within weeks.
-            (self.penalty <= before.penalty && before.penalty - self.penalty <= 1, "the flap penalty"),
+            (self.penalty <= before.penalty && self.penalty >= self.penalty_left(before), "the flap penalty"),
             (same_mark, "the operator's mark"),
             (self.tallies.len() == before.tallies.len(), "the probes"),
             (

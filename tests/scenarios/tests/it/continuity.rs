@@ -16,6 +16,7 @@ mod units;
 use crate::harness::Seen;
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
+use warden_lab::Node;
 use warden_protocol::vocab::ServiceState;
 use warden_scenarios::stand::PATIENCE;
 use warden_scenarios::{Judged, Stand, Timeline, Verdict};
@@ -82,6 +83,16 @@ fn processes(stand: &Stand, node: &str, of: &Judged) -> Result<BTreeMap<String, 
         (value("Id="), format!("{} {}", value("InvocationID="), value("MainPID=")))
     });
     Ok(found.collect())
+}
+
+/// Where a node's journal ends now.
+fn journal_ends(node: &Node) -> Result<String> {
+    node.run(&["sh", "-c", "journalctl --sync; journalctl --no-pager -n 1 -o json | jq -r .__CURSOR"])
+}
+
+/// What is in a unit's journal since then, in sentences.
+fn journal_since(node: &Node, end: &str, unit: &str) -> Result<String> {
+    node.run(&["journalctl", "--no-pager", "-o", "cat", "-u", unit, &format!("--after-cursor={end}")])
 }
 
 /// Waits until the agent says that a service is in `state`, and of it what else is asked for.

@@ -30,7 +30,7 @@ fn lab_clock_steps() -> Result<()> {
     let seen = under(Mix::steady(), |stand, _| {
         let company = Company::gather(stand, &name, &CREW)?;
         await_verdict(stand, &name, &unit("maintained"), ServiceState::Serving, |_| true)?;
-        company.shell(&format!("agentctl maintenance on {} --for 90m", unit("maintained")))?;
+        company.shell(&format!("systemctl restart {}; agentctl maintenance on {} --for 90m", unit("warming"), unit("maintained")))?;
         for (member, state) in
             [("warming", ServiceState::Warming), ("parked", ServiceState::Parked), ("maintained", ServiceState::Maintenance)]
         {
@@ -40,7 +40,7 @@ fn lab_clock_steps() -> Result<()> {
         let drop_in = "/run/systemd/system/warden-agent.service.d/90-scenario-clock.conf";
         let _as_it_was = PutBack::by(&node, format!("rm -rf {drop_in} {FOLDER}; systemctl daemon-reload; systemctl restart warden-agent"));
         company.shell(&format!("mkdir -p {FOLDER} && dpkg-deb -x /opt/warden-lab-packages/libfaketime_*.deb {FOLDER}"))?;
-        let library = company.shell(&format!("ls {FOLDER}/usr/lib/*/faketime/libfaketime.so.1"))?;
+        let library = company.shell(&format!("ls {FOLDER}/usr/lib/*/faketime/libfaketimeMT.so.1"))?;
         let clock = format!("{FOLDER}/clock");
         company.write(&clock, "+0\n")?;
         let settings = format!(

@@ -18,6 +18,10 @@ const CREW: [Companion; 3] = [
 
 const PLAIN: Companion = Companion { name: "", begins_with: None, unit: "", words: "", keys: "", beat: "", tables: "" };
 
+const JOURNALD: &str = "systemd-journald.service";
+
+const CONTINUE: &str = "systemctl kill --signal=CONT --kill-whom=main systemd-journald.service";
+
 #[test]
 fn lab_journal_restarted_vacuumed_and_stuck() -> Result<()> {
     let stand = Stand::whole()?;
@@ -49,8 +53,8 @@ fn lab_journal_restarted_vacuumed_and_stuck() -> Result<()> {
         changes_nothing(stand, &name, "a vacuum of the journal while the agent was away", Agent::Replaced, || shell(away))?;
         is_read(4)?;
 
-        let goes_on_again = PutBack::by(&node, "systemctl kill --signal=CONT --kill-whom=main systemd-journald.service");
-        node.pause("systemd-journald.service")?;
+        let goes_on_again = PutBack::by(&node, CONTINUE);
+        node.pause(JOURNALD)?;
         let before = Judged::by(stand, &name)?;
         // More records than any socket's queue holds: each order that is refused is one.
         let many = format!(
@@ -64,12 +68,18 @@ fn lab_journal_restarted_vacuumed_and_stuck() -> Result<()> {
         company.answers("failing", 500)?;
         let mended = await_verdict(stand, &name, &failing, ServiceState::Serving, |verdict| verdict.restarts.0 == 1)?;
         ensure!(mended.restarts == (1, 0, 1), "{mended}");
-        let stuck = "a restart of the agent while journald is stuck";
-        changes_nothing(stand, &name, stuck, Agent::Replaced, || shell("systemctl restart warden-agent"))?;
         drop(goes_on_again);
         // What was said meanwhile is not lost, and what is said now is heard.
         heard(stand, &name, &talker, 5)?;
         is_read(6)?;
+
+        let goes_on_again = PutBack::by(&node, CONTINUE);
+        node.pause(JOURNALD)?;
+        shell(&many)?;
+        let stuck = "a restart of the agent while journald is stuck";
+        changes_nothing(stand, &name, stuck, Agent::Replaced, || shell("systemctl restart warden-agent"))?;
+        drop(goes_on_again);
+        is_read(7)?;
         Ok(now_micros())
     })?;
     nobody_noticed(&seen, from, seen.value, &[talker, failing])

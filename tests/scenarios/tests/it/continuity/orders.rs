@@ -1,6 +1,6 @@
 //! What systemd and people ask of a running agent: another configuration, whole or not at all, and the trace.
 
-use super::{Agent, await_verdict, changes_nothing, nobody_noticed};
+use super::{Agent, await_verdict, changes_nothing, journal_ends, journal_since, nobody_noticed};
 use crate::harness::under;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -18,25 +18,19 @@ const CREW: [Companion; 3] = [
 
 const PLAIN: Companion = Companion { name: "", begins_with: None, unit: "", words: "", keys: "", beat: "", tables: "" };
 
+const AGENT: &str = "warden-agent.service";
+
 /// The restart limit that the agent goes by.
 fn limit(stand: &Stand, node: &str) -> Result<u32> {
     let services = stand.agent(node)?.services;
     Ok(services.into_iter().find(|service| service.unit == unit("kept")).context("it is supervised")?.restarts.limit)
 }
 
-/// What the agent has written since `since`, in sentences.
-fn said(company: &Company, cursor: &str) -> Result<String> {
-    company.shell(&format!("journalctl --no-pager -o cat -u warden-agent.service --after-cursor='{cursor}'"))
-}
-
-fn cursor(company: &Company) -> Result<String> {
-    company.shell("journalctl --sync; journalctl --no-pager -n 1 -o json | jq -r .__CURSOR")
-}
-
 #[test]
 fn lab_orders_reload_is_whole_or_nothing() -> Result<()> {
     let stand = Stand::whole()?;
     let name = stand.nodes()[0].clone();
+    let node = stand.node(&name)?;
     let mut from = 0;
     let seen = under(Mix::steady(), |stand, _| {
         let company = Company::gather(stand, &name, &CREW)?;
@@ -45,7 +39,8 @@ fn lab_orders_reload_is_whole_or_nothing() -> Result<()> {
         await_verdict(stand, &name, &unit("comes-and-goes"), ServiceState::Serving, |_| true)?;
         company.says("kept", DOOM)?;
         await_verdict(stand, &name, &kept, ServiceState::Serving, |verdict| verdict.dismissed == 1)?;
-        company.shell(&format!("agentctl restart {kept} --now && agentctl drain {kept}"))?;
+        company.shell(&format!("systemctl restart {}; agentctl restart {kept} --now && agentctl drain {kept}", unit("warming")))?;
+        await_verdict(stand, &name, &unit("warming"), ServiceState::Warming, |_| true)?;
         await_verdict(stand, &name, &kept, ServiceState::Serving, |verdict| verdict.restarts == (0, 1, 0))?;
         from = now_micros();
         let file = configuration_file("kept");
@@ -53,25 +48,25 @@ fn lab_orders_reload_is_whole_or_nothing() -> Result<()> {
         let by_systemd = || company.shell("systemctl reload warden-agent").map(drop);
 
         // What is right is used, said, and touches nothing else.
-        let before = cursor(&company)?;
+        let before = journal_ends(&node)?;
         set(7)?;
         changes_nothing(stand, &name, "a reload of the agent", Agent::Same, by_systemd)?;
         ensure!(limit(stand, &name)? == 7, "the new limit is not used: {}", limit(stand, &name)?);
-        let told = said(&company, &before)?;
+        let told = journal_since(&node, &before, AGENT)?;
         ensure!(told.contains(&format!("{kept}: restart: limit 6 → 7")), "the difference is not said:\n{told}");
 
         // What is wrong in one file keeps what is right in another from being used.
-        let before = cursor(&company)?;
+        let before = journal_ends(&node)?;
         set(8)?;
         let wrong = configuration_file("wrong");
         company.write(&wrong, "[[service]]\nunit = \"scenario-comes-and-goes.service\"\nwarm_up = \"30s\"\n")?;
         changes_nothing(stand, &name, "a reload that is refused", Agent::Same, by_systemd)?;
         ensure!(limit(stand, &name)? == 7, "a part of what was refused is used");
-        let told = said(&company, &before)?;
+        let told = journal_since(&node, &before, AGENT)?;
         for part in [format!("{wrong}:3:1: unknown key `warm_up`"), "nothing was changed: the agent goes on with".to_owned()] {
             ensure!(told.contains(&part), "it does not say {part:?}:\n{told}");
         }
-        let refused = stand.node(&name)?.exec(&["agentctl", "reload"])?;
+        let refused = node.exec(&["agentctl", "reload"])?;
         let told = refused.stdout + &refused.stderr;
         ensure!(refused.status.code() == Some(1) && told.contains(&format!("{wrong}:3:1:")), "{:?}: {told}", refused.status);
 

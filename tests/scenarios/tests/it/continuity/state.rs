@@ -1,7 +1,7 @@
 //! What the agent remembers is damaged, empty, torn, or of another boot. Then it knows nothing and says so: traffic stays as it is
 //! until probes have told.
 
-use super::{always, await_verdict, is_up, nobody_noticed, processes};
+use super::{always, await_verdict, is_up, journal_ends, journal_since, nobody_noticed, processes};
 use crate::harness::under;
 use anyhow::{Context, Result, ensure};
 use warden_protocol::vocab::ServiceState;
@@ -17,10 +17,10 @@ const CREW: [Companion; 1] = [Companion { name: "marked", begins_with: Some(200)
 
 /// What is done to it, and whether totals and marks can be told from it all the same.
 const DAMAGES: [(&str, &str, bool); 4] = [
-    ("of another boot", "sed -i \"s/$(cat /proc/sys/kernel/random/boot_id)/11111111-2222-4333-8444-555555555555/\" FILE", true),
     ("torn in two", "truncate --size=$(( $(stat --format=%s FILE) / 2 )) FILE", false),
     ("empty", ": >FILE", false),
     ("not what it was", "dd if=/dev/urandom of=FILE bs=4096 count=1 status=none", false),
+    ("of another boot", "sed -i \"s/$(tr -d - </proc/sys/kernel/random/boot_id)/11111111222243338444555555555555/\" FILE", true),
 ];
 
 #[test]
@@ -43,10 +43,11 @@ fn lab_state_that_cannot_be_used() -> Result<()> {
         Ok(now_micros())
     })?;
     // Unknown becomes serving, and that is all that is seen of it.
-    nobody_noticed(&seen, from, seen.value, &[UNIT.to_owned(), marked])?;
+    nobody_noticed(&seen, from, seen.value, &[UNIT.to_owned(), marked.clone()])?;
     for record in seen.timeline.0.iter().filter(|record| record.at >= from && record.at < seen.value) {
         let (state_from, to) = (record.field("WARDEN_STATE_FROM"), record.field("WARDEN_STATE_TO"));
-        ensure!(to.is_empty() || (state_from, to) == ("unknown", "serving"), "{}: {}", record.machine, record.message());
+        let of_ours = record.field("WARDEN_UNIT") == marked;
+        ensure!(to.is_empty() || of_ours || (state_from, to) == ("unknown", "serving"), "{}: {}", record.machine, record.message());
     }
     Ok(())
 }
@@ -57,6 +58,7 @@ fn cannot_be_used(stand: &Stand, name: &str, company: &Company, damage: &str, to
     let runs = processes(stand, name, &before)?;
     company.shell("systemctl stop warden-agent")?;
     company.shell(&format!("test -s {FILE} && {}", damage.replace("FILE", FILE))).context("the agent's state is not where it was")?;
+    let (node, end) = (stand.node(name)?, journal_ends(&stand.node(name)?)?);
     company.shell("systemctl start warden-agent")?;
     let now = always(
         stand,
@@ -85,11 +87,11 @@ fn cannot_be_used(stand: &Stand, name: &str, company: &Company, damage: &str, to
     } else {
         ensure!(new.restarts == (0, 0, 0) && !new.is_marked(), "where is that from? {new}");
         // As it was, for the next.
-        company.shell(&format!("agentctl drain {marked}"))?;
+        company.shell(&format!("agentctl restart {marked} --now && agentctl drain {marked} --reason \"a slow query\""))?;
+        await_verdict(stand, name, &marked, ServiceState::Serving, |verdict| verdict.restarts == (0, 1, 0))?;
     }
     ensure!(old.is_marked(), "{old}");
-    let log = company
-        .shell("journalctl --no-pager -o cat -u warden-agent.service _PID=$(systemctl show --value --property=MainPID warden-agent)")?;
+    let log = journal_since(&node, &end, "warden-agent.service")?;
     ensure!(log.contains(FILE), "the agent does not say that it cannot use {FILE}:\n{log}");
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! A unit is reloaded, changed, renamed, removed or masked. What runs goes on and is judged on; what cannot run is nobody's to start.
 
-use super::{Agent, await_verdict, changes_nothing, nobody_noticed, processes};
+use super::{Agent, await_verdict, changes_nothing, journal_ends, journal_since, nobody_noticed, processes};
 use crate::harness::under;
 use anyhow::{Context, Result, ensure};
 use warden_protocol::vocab::ServiceState;
@@ -31,9 +31,9 @@ fn lab_units_reloaded_renamed_removed_and_masked() -> Result<()> {
         }
         from = now_micros();
         reloaded(stand, &name, &company)?;
-        removed(stand, &name, &company)?;
         masked(stand, &name, &company)?;
         renamed(stand, &name, &company)?;
+        removed(stand, &name, &company)?;
         Ok(now_micros())
     })?;
     let disturbed: Vec<_> = ["renamed", "removed", "masked"].map(unit).to_vec();
@@ -57,11 +57,12 @@ fn removed(stand: &Stand, node: &str, company: &Company) -> Result<()> {
     company.shell(&format!("systemctl stop {unit}"))?;
     let gone = await_verdict(stand, node, &unit, ServiceState::Stopped, |_| true)?;
     ensure!(gone.reason.label == "unit_missing", "{gone}");
+    let (node_of, begin) = (stand.node(node)?, journal_ends(&stand.node(node)?)?);
     // What it said of it stands, and the other services are judged on.
     changes_nothing(stand, node, "a restart of the agent without that unit", Agent::Replaced, || {
         company.shell("systemctl restart warden-agent").map(drop)
     })?;
-    let log = company.shell("journalctl --no-pager -o cat -u warden-agent.service -n 100")?;
+    let log = journal_since(&node_of, &begin, "warden-agent.service")?;
     ensure!(log.contains(&format!("{unit}: systemd has no such unit")), "the agent does not say that the unit is gone:\n{log}");
     company.shell(&format!("mv /run/warden-scenario/{unit} {FOLDER}/{unit} && systemctl daemon-reload && systemctl start {unit}"))?;
     await_verdict(stand, node, &unit, ServiceState::Serving, |verdict| verdict.restarts == (0, 0, 0)).map(drop)
@@ -75,16 +76,17 @@ fn masked(stand: &Stand, node: &str, company: &Company) -> Result<()> {
     company.shell(&format!("systemctl kill --signal=KILL --kill-whom=main {unit}"))?;
     let left = await_verdict(stand, node, &unit, ServiceState::Stopped, |_| true)?;
     ensure!(left.reason.label == "unit_missing" && left.restarts == (0, 0, 0), "{left}");
+    let (node_of, begin) = (stand.node(node)?, journal_ends(&stand.node(node)?)?);
     changes_nothing(stand, node, "a restart of the agent with a masked unit", Agent::Replaced, || {
         company.shell("systemctl restart warden-agent").map(drop)
     })?;
-    let log = company.shell("journalctl --no-pager -o cat -u warden-agent.service -n 100")?;
+    let log = journal_since(&node_of, &begin, "warden-agent.service")?;
     ensure!(log.contains(&format!("systemctl unmask {unit}")), "the agent does not say how to lift the mask:\n{log}");
     company.shell(&format!("systemctl unmask {unit} && systemctl start {unit}"))?;
     await_verdict(stand, node, &unit, ServiceState::Serving, |verdict| verdict.restarts == (0, 0, 0)).map(drop)
 }
 
-/// The unit gets another name and keeps the old one as an alias: the agent follows it, and its right to restart it does, too.
+/// The unit gets another name and keeps the old one as an alias: the agent follows it, and so does its right to restart it.
 fn renamed(stand: &Stand, node: &str, company: &Company) -> Result<()> {
     let (old, new) = (unit("renamed"), unit("renamed-again"));
     company.shell(&format!(
@@ -94,7 +96,8 @@ fn renamed(stand: &Stand, node: &str, company: &Company) -> Result<()> {
     let node_of = stand.node(node)?;
     let invocation = node_of.property(&new, "InvocationID")?;
     ensure!(followed.invocation.as_deref() == Some(&invocation), "not the unit that the name stands for: {followed}");
-    // Whatever is asked of it by its old name happens to it.
+    // What is done to it by its old name happens to it. Rights follow when a person renews them.
+    company.shell("warden-agent polkit --install")?;
     company.answers("renamed", 500)?;
     let mended = await_verdict(stand, node, &old, ServiceState::Serving, |verdict| verdict.restarts.0 == 1)
         .context("its configured name is an alias now: it must be restarted all the same")?;
