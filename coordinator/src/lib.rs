@@ -1,7 +1,7 @@
 //! The coordinator: moves traffic between nodes through HAProxy's runtime socket.
 //!
 //! In reading order: [`config`]; [`steer`], the loop that observes, plans and applies; [`haproxy`], the only folder that knows
-//! HAProxy's text; [`intake`], where agents report; [`api`], what people read; [`metrics`]; and below, how it is put together.
+//! HAProxy's text; [`intake`], where agents report; [`api`], what people read; [`page`], what they look at; [`metrics`]; and below, how it is put together.
 //!
 //! Soft state: whatever it knows, agents tell it within a second. Starting, stopping and crashing change nothing in HAProxy.
 //! Left to others: decisions (`warden-logic`), messages (`warden-protocol`).
@@ -11,6 +11,7 @@ pub mod config;
 pub mod haproxy;
 pub mod intake;
 pub mod metrics;
+pub mod page;
 pub mod steer;
 
 use config::Config;
@@ -58,7 +59,7 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
     let agent_port = agent_port::bind(config.policy.agent_port);
     let agent_port = agent_port.await.map_err(name(format!("the agent port 127.0.0.1:{}", config.policy.agent_port)))?;
     let agents = serve::bind_tcp(config.listen).map_err(name(config.listen.to_string()))?;
-    let page = serve::bind_tcp(config.page).map_err(name(config.page.to_string()))?;
+    let page = page::bind(config.page).map_err(name(config.page.to_string()))?;
     let admin = serve::bind_unix(&config.admin).await.map_err(name(config.admin.display().to_string()))?;
 
     let metrics = Arc::new(Metrics::default());
@@ -82,6 +83,7 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
     );
     let patience = config.command_timeout * 2 + Duration::from_secs(1);
     let intake = intake::Intake { calls: calls.clone(), patience, metrics: Arc::clone(&metrics), clock: now };
+    let looks = page::Page::new(calls.clone(), steering.timeline(), page::LOOKERS, now);
     let health = api::Health { metrics, pulse: steering.pulse(), stuck_after: stuck_after(&config), clock: now };
 
     // This set owns every task but those of single connections; none of them ends by itself.
@@ -89,7 +91,7 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
     tasks.spawn(steering.run(std::future::pending()));
     tasks.spawn(agent_port::serve(agent_port, board));
     tasks.spawn(serve::tcp(agents, intake::router(intake), intake::limits(config.heartbeat)));
-    tasks.spawn(serve::tcp(page, api::page(health), Limits::default()));
+    tasks.spawn(serve::tcp(page, api::page(health).merge(page::router(looks)), Limits::default()));
     tasks.spawn(serve::unix(admin, api::admin(calls.clone()), Limits::default()));
 
     notify::ready("begins: waits for HAProxy and for agents");

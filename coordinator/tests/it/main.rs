@@ -3,6 +3,10 @@
 
 mod haproxy_contract;
 mod intake;
+mod page;
+mod page_browser;
+mod page_stage;
+mod page_webdriver;
 mod permits;
 mod program;
 mod steering;
