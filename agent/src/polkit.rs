@@ -5,10 +5,12 @@
 //! rule, so a person or the installer runs this as root after a unit has come or gone.
 
 use crate::config::Config;
+use crate::systemd::{self, SystemdError};
 use anyhow::Context;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::Path;
+use warden_edge::chain::Chain;
 
 /// Where polkit looks for what this machine's administrator allows.
 pub const RULE: &str = "/etc/polkit-1/rules.d/50-warden-agent.rules";
@@ -20,18 +22,47 @@ const USER: &str = "warden-agent";
 /// As systemd asks for them: the verbs of `org.freedesktop.systemd1.manage-units`.
 const VERBS: [&str; 5] = ["start", "stop", "restart", "kill", "reset-failed"];
 
-/// What a person, or the installer, is told: the rule itself, or where it went.
+/// What a person, or the installer, is told.
+pub struct Answer {
+    /// The rule itself, or where it went.
+    pub text: String,
+    /// What the rule may lack, and why.
+    pub doubt: Option<String>,
+}
+
+/// Makes the rule, and puts it into force if that is wanted. systemd asks polkit by a unit's own name, so that is named beside the
+/// configured one where they differ.
 ///
 /// # Errors
 /// When the rule cannot be written.
-pub fn answer(config: &Config, install_it: bool) -> anyhow::Result<String> {
-    let rule = rule(config.services.iter().map(|service| service.unit.as_str()));
+pub async fn answer(config: &Config, install_it: bool) -> anyhow::Result<Answer> {
+    let configured: Vec<_> = config.services.iter().map(|service| service.unit.clone()).collect();
+    let (own, doubt) = match own_names(&configured).await {
+        Ok(own) => (own, None),
+        Err(error) => (
+            Vec::new(),
+            Some(format!(
+                "systemd cannot be asked whether a unit has another name, so the rule has the configured ones alone: {}",
+                Chain(&error)
+            )),
+        ),
+    };
+    let rule = rule(configured.iter().chain(&own).map(String::as_str));
     if !install_it {
-        return Ok(rule);
+        return Ok(Answer { text: rule, doubt });
     }
     let written = install(Path::new(RULE), &rule)
         .with_context(|| format!("{RULE} cannot be written, and what it allowed before holds (this needs root, and polkit's folder)"))?;
-    Ok(format!("{RULE}: {}\n", if written { "written" } else { "says the same already" }))
+    Ok(Answer { text: format!("{RULE}: {}\n", if written { "written" } else { "says the same already" }), doubt })
+}
+
+async fn own_names(units: &[String]) -> Result<Vec<String>, SystemdError> {
+    if units.is_empty() {
+        return Ok(Vec::new());
+    }
+    let known = systemd::settings(units).await?.into_iter().filter(|settings| settings.unfit.is_none());
+    // A test's systemd, and an old one, may know none.
+    Ok(known.map(|settings| settings.id).filter(|id| id.ends_with(".service")).collect())
 }
 
 /// The rule for `units`, in the ECMAScript 5 that every polkit since 121 reads. The same units make the same text, in

@@ -51,10 +51,7 @@ pub fn main(args: &Args) -> ExitCode {
     let done = match args.command {
         Some(Command::Check) => on_one_thread(check(&args.config)),
         Some(Command::Polkit { install }) => match load() {
-            Ok((config, _)) => polkit::answer(&config, install).map(|text| {
-                drop(write!(std::io::stdout(), "{text}"));
-                ExitCode::SUCCESS
-            }),
+            Ok((config, _)) => on_one_thread(rule(&config, install)),
             Err(faults) => {
                 say(&faults.to_string());
                 return ExitCode::from(USAGE);
@@ -72,6 +69,15 @@ pub fn main(args: &Args) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+async fn rule(config: &Config, install: bool) -> anyhow::Result<ExitCode> {
+    let polkit::Answer { text, doubt } = polkit::answer(config, install).await?;
+    drop(write!(std::io::stdout(), "{text}"));
+    if let Some(doubt) = doubt {
+        say(&format!("warden-agent: {doubt}"));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Faults go where a person sees them although the output is sent elsewhere.
@@ -154,6 +160,13 @@ async fn run(config: Config, directories: Directories, hint: Option<OwnedFd>) ->
     let metrics = Metrics::new();
     let state = config.state_directory.join(statefile::NAME);
     let found = statefile::load(&state, &Keep::stamp(&boot_id));
+    if found.of_another_boot {
+        tracing::info!(
+            WARDEN_EVENT = "state_of_another_boot",
+            "{} is of another boot: marks and totals are taken over, everything else is judged afresh",
+            state.display()
+        );
+    }
     for fault in &found.faults {
         tracing::warn!(MESSAGE_ID = message_id::STATE_LOST, WARDEN_EVENT = "state_lost", "{fault}");
     }

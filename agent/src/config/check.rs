@@ -233,6 +233,7 @@ mod tests {
         let config = parse("a.toml", "[[service]]\nunit = \"a.service\"\n[service.probe.p]\ntcp = \"127.0.0.1:1\"\n").unwrap();
         let unit = Settings {
             unfit: None,
+            id: "a.service".to_owned(),
             kind: "exec".to_owned(),
             restart: RestartSetting::OnFailure,
             restart_after: std::time::Duration::ZERO,

@@ -39,6 +39,9 @@ pub(super) fn of_unit(service: &Service, settings: &Settings) -> Vec<String> {
     let mut doubts = Vec::new();
     let unit = &service.unit;
     let mut doubt = |text: String| doubts.push(format!("{unit}: {text}"));
+    if !settings.id.is_empty() && settings.id != *unit {
+        doubt(format!("this is another name of {id}, and its log is kept under that; write unit = \"{id}\"", id = settings.id));
+    }
     let restart = settings.restart.as_str();
     if settings.restart != RestartSetting::Always {
         doubt(format!(
@@ -243,6 +246,7 @@ mod tests {
     fn what_a_unit_s_settings_give_reason_to_doubt() {
         let calm = Settings {
             unfit: None,
+            id: "a.service".to_owned(),
             kind: "exec".to_owned(),
             restart: RestartSetting::Always,
             restart_after: Duration::from_millis(100),
@@ -263,6 +267,7 @@ mod tests {
                 Settings { watchdog: Some(ten), restart: RestartSetting::No, ..calm.clone() },
                 "a.service: WatchdogSec=10s with Restart=no: systemd ends it when it hangs and does not start it again",
             ),
+            (Settings { id: "b.service".to_owned(), ..calm.clone() }, "a.service: this is another name of b.service"),
             (Settings { kind: "oneshot".to_owned(), ..calm.clone() }, "a.service: Type=oneshot: it has no process"),
             (
                 Settings { runtime_max: Some(Duration::from_secs(600)), ..calm.clone() },

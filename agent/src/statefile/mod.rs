@@ -61,6 +61,8 @@ struct Keep<'a> {
 pub struct Found {
     /// By unit.
     pub services: BTreeMap<String, Saved>,
+    /// It was written in another boot, so that little of it is of use.
+    pub of_another_boot: bool,
     /// What could not be used, and why: one sentence each.
     pub faults: Vec<String>,
 }
@@ -108,7 +110,7 @@ pub fn decode(text: &[u8], now: &Stamp) -> Result<Found, String> {
     if v != VERSION {
         return Err(format!("it is of version {v}, and this agent knows {VERSION}"));
     }
-    let mut found = Found::default();
+    let mut found = Found { of_another_boot: stamp.boot_id != now.boot_id, ..Found::default() };
     for (unit, value) in services {
         match serde_json::from_str::<Saved>(value.get()) {
             Ok(saved) if stamp.boot_id == now.boot_id => drop(found.services.insert(unit, saved)),

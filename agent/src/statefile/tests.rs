@@ -73,6 +73,7 @@ fn a_mark_keeps_its_time_over_a_reboot() {
         (found[0].kind, found[0].until, found[0].since),
         (MarkKind::Maintenance, Some(now.at.plus(minute.times(40))), Moment::default())
     );
+    assert!(decode(&text, &now).unwrap().of_another_boot && !decode(&text, &then).unwrap().of_another_boot);
     assert!(marks(&stamp("b", minute, HOUR.times(1002))).is_empty(), "it ended while the machine was off");
     // A wall clock that went back does not lengthen it beyond what was left.
     let back = stamp("b", minute, HOUR.times(900));

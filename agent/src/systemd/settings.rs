@@ -13,6 +13,8 @@ use zbus::{Type, as_variant};
 pub struct Settings {
     /// Why it cannot be supervised, and the remedy; `None`: it can. Then nothing else here is of interest.
     pub unfit: Option<String>,
+    /// `Id`: systemd's own name for it, which is another where it was asked for by an alias.
+    pub id: String,
     /// `Type=`, in systemd's words.
     pub kind: String,
     /// `Restart=`.
@@ -33,6 +35,8 @@ pub struct Settings {
 #[zbus(signature = "a{sv}")]
 #[serde(default, rename_all = "PascalCase")]
 struct Properties {
+    #[serde(with = "as_variant")]
+    id: String,
     #[serde(with = "as_variant")]
     load_state: String,
     #[serde(with = "as_variant", rename = "Type")]
@@ -88,6 +92,7 @@ fn in_our_words(properties: Properties, unit: &str) -> Settings {
     let time = |usec| limited(usec).map(Duration::from_micros);
     Settings {
         unfit: unfit(&properties.load_state, unit),
+        id: properties.id,
         kind: properties.kind,
         restart: restart_setting(&properties.restart),
         restart_after: time(properties.restart_usec).unwrap_or_default(),
