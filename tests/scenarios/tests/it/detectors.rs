@@ -4,7 +4,7 @@ use crate::harness::{Seen, under};
 use anyhow::{Context, Result, ensure};
 use warden_protocol::v1::control::ServiceStatus;
 use warden_protocol::v1::incident::Incident;
-use warden_protocol::vocab::{Evidence, ServiceState, Traffic};
+use warden_protocol::vocab::{Evidence, RestartWish, ServiceState, Traffic};
 use warden_scenarios::judgement::short_soak;
 use warden_scenarios::stand::{BALANCER, PATIENCE, UNIT, poison};
 use warden_scenarios::story::ended_incident;
@@ -276,7 +276,7 @@ fn lab_database_down() -> Result<()> {
     machine.run(&["systemctl", "stop", "postgresql"])?;
     let held = |node: &str| {
         let service = stand.await_state(node, ServiceState::Held)?;
-        ensure!(service.wants.traffic == Traffic::Keep, "{node} wants {:?}", service.wants);
+        ensure!(service.wants.traffic != Traffic::Out && service.wants.restart == RestartWish::No, "{node} wants {:?}", service.wants);
         ensure!(service.depends.iter().any(|one| one.up == Some(false)), "{service:?}");
         Ok(service)
     };
@@ -298,6 +298,7 @@ fn lab_database_down() -> Result<()> {
     for (node, before) in stand.nodes().iter().zip(&before) {
         ensure!(pid(&held(node)?)? == pid(before)?, "{node} was restarted");
     }
+    ensure!(held(&sick)?.wants.traffic == Traffic::Keep, "what is sick and held is not left as it is");
 
     drop(back);
     replaced(&stand, &sick, &before[1])?;
