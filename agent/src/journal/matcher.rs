@@ -36,6 +36,27 @@ impl Matcher {
         }
     }
 
+    /// What a person is shown of a message that matches: its begin, or where that is too long, what matched with what stands around it. Not
+    /// escaped; `most` characters long.
+    #[must_use]
+    pub fn excerpt(&self, message: &[u8], most: usize) -> String {
+        let text = String::from_utf8_lossy(&message[..message.len().min(LINE_LIMIT)]);
+        let line = text.trim();
+        let found = match self {
+            Self::Line(_) => None,
+            Self::Contains(wanted) => line.find(wanted.as_str()).map(|at| at..at + wanted.len()),
+            Self::Regex(pattern) => pattern.find(line).map(|found| found.range()),
+        };
+        let found = found.filter(|found| line[..found.end].chars().count() > most);
+        let Some(found) = found else { return line.to_owned() };
+        // A quarter of the room is for what stands before it.
+        let before: Vec<_> = line[..found.start].chars().rev().take(most / 4).collect();
+        before.into_iter().rev().fold(String::from("… "), |mut shown, c| {
+            shown.push(c);
+            shown
+        }) + &line[found.start..]
+    }
+
     /// As a person writes it: `"We all gonna die"`, `contains "die"`, `regex "(?i)die"`.
     #[must_use]
     pub fn describe(&self) -> String {
@@ -71,6 +92,18 @@ mod tests {
         assert!(!doom.matches(b"GET /?q=We all gonna die"));
         assert!(!doom.matches(b"we all gonna die"));
         assert!(!doom.matches(b"We all gonna die\nor not"));
+    }
+
+    #[test]
+    fn what_matched_is_shown_however_long_the_line_is() {
+        let long = format!("{{\"env\":\"{}\",\"path\":\"/we-all-gonna-die\",\"usec\":7}}", "ä".repeat(300));
+        let doom = Matcher::Contains("gonna-die".to_owned());
+        let shown = doom.excerpt(long.as_bytes(), 80);
+        assert_eq!(shown, "… ää\",\"path\":\"/we-all-gonna-die\",\"usec\":7}");
+        let regex = Matcher::Regex(Regex::new("gonna.die").unwrap());
+        assert_eq!(regex.excerpt(long.as_bytes(), 80), shown);
+        assert_eq!(doom.excerpt(b"  we all gonna-die \n", 80), "we all gonna-die");
+        assert_eq!(line(&long).excerpt(long.as_bytes(), 80), long, "its begin is what there is to see of a whole line");
     }
 
     #[test]

@@ -133,11 +133,11 @@ impl Reader {
             seen.unattributed = true;
             return Ok(Some(seen));
         };
-        let line = escaped(String::from_utf8_lossy(&message).trim(), SHOWN_CHARS);
         seen.hits = matching
             .into_iter()
             .map(|index| {
                 let pattern = rules[index].pattern;
+                let line = escaped(&rules[index].matcher.excerpt(&message, SHOWN_CHARS), SHOWN_CHARS);
                 (index, LogHit { invocation, pattern, line: format!("journal: {line}"), at: Moment::from_micros(at) })
             })
             .collect();

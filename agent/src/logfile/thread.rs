@@ -224,7 +224,7 @@ impl Thread {
                 for (index, rule) in of_file.filter(|(_, rule)| rule.matcher.matches(line)) {
                     matched += 1;
                     if throttle[index].pass(now) {
-                        let text = escaped(String::from_utf8_lossy(line).trim(), SHOWN_CHARS);
+                        let text = escaped(&rule.matcher.excerpt(line, SHOWN_CHARS), SHOWN_CHARS);
                         let line = format!("{}: {text}", escaped(&name, SHOWN_CHARS));
                         hits.push((service, LogHit { invocation, pattern: rule.pattern, line, at: Moment::from_micros(now) }));
                     } else {

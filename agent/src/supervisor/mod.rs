@@ -39,7 +39,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, sleep_until};
 use trace::Trace;
 use warden_edge::notify;
 use warden_logic::service::Saved;
@@ -155,7 +155,8 @@ impl<P: Ports> Supervisor<P> {
     /// Runs until it is ordered to stop, or to let another go on.
     pub async fn run(&mut self) -> Ended<P::Next> {
         let beat = self.setup.watchdog.unwrap_or(IDLE_BEAT);
-        let mut beats = interval_at(Instant::now() + beat, beat);
+        // The first comes at once: each loop of a program that is reloaded often is heard of.
+        let mut beats = interval(beat);
         let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut patience = Box::pin(tokio::time::sleep(READY_AFTER));

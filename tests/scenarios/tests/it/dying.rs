@@ -19,8 +19,10 @@ fn up_by_check(record: &Record, node: &str) -> bool {
 /// HAProxy's own check passed afresh.
 fn out_and_back_in_order<T>(seen: &Seen<T>, node: &str, sick: &Record) -> Result<()> {
     let timeline = &seen.timeline;
+    // The balancer is told before the record is written, and may write its own first.
+    let decided = sick.field("WARDEN_SINCE_USEC").parse().unwrap_or(sick.at);
     let out = timeline.first("out of rotation confirmed", |record| {
-        record.at >= sick.at && record.machine == BALANCER && record.field("WARDEN_SERVER") == node && record.field("WARDEN_EVENT") == "out"
+        record.at >= decided && record.machine == BALANCER && record.field("WARDEN_SERVER") == node && record.field("WARDEN_EVENT") == "out"
     })?;
     let restart = timeline.state(node, "restarting", sick.at)?;
     ensure!(out.at <= restart.at, "restarted before it was out:\n{timeline}");
