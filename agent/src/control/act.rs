@@ -1,27 +1,22 @@
 //! What changes something: who asks, what for, and what came of it.
 
-use super::who::{Register, Who};
 use super::{Desk, LONGEST_BODY, ordered, refused};
 use crate::message_id;
 use crate::printable::escaped;
 use crate::supervisor::order::{Order, Refusal};
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Path, Request, State};
-use axum::http::StatusCode;
+use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
-use serde::de::DeserializeOwned;
-use std::time::Duration;
 use tokio::sync::oneshot;
+use warden_edge::ask;
 use warden_edge::clock::monotonic_micros;
 use warden_edge::serve::Peer;
+use warden_edge::who::{self, Register, Who};
 use warden_logic::moment::{Moment, Span};
 use warden_logic::service::input::{Operator, Order as Wish};
 use warden_protocol::v1::control::{Accepted, Ask};
 use warden_protocol::v1::error::{ErrorBody, ErrorCode};
 
-/// A body is one small write.
-const BODY_WITHIN: Duration = Duration::from_secs(5);
 /// The longest reason that is kept: a sentence.
 const REASON: usize = 240;
 /// Longer than any maintenance that is still one.
@@ -41,8 +36,8 @@ pub(super) async fn service(
 ) -> Response {
     let asked = async {
         // Who may not act learns nothing of what could be asked.
-        let who = register.operator(peer, (desk.operators)()).await?;
-        let ask: Ask = body(request).await?;
+        let who = register.operator(peer, (desk.operators)()).await.map_err(not_allowed)?;
+        let ask: Ask = ask::body(request, LONGEST_BODY).await.map_err(no_sense)?;
         let operator = Operator { by: who.short(), reason: escaped(ask.reason.trim(), REASON), order: wish(&verb, &ask, now())? };
         let what = if ask.now { format!("{verb} --now") } else { verb };
         Ok::<_, ErrorBody>((who, what, operator))
@@ -68,8 +63,8 @@ pub(super) async fn reload(
     request: Request,
 ) -> Response {
     let asked = async {
-        let who = register.operator(peer, (desk.operators)()).await?;
-        let Nothing {} = body(request).await?;
+        let who = register.operator(peer, (desk.operators)()).await.map_err(not_allowed)?;
+        let Nothing {} = ask::body(request, LONGEST_BODY).await.map_err(no_sense)?;
         Ok::<_, ErrorBody>(who)
     };
     match asked.await {
@@ -115,24 +110,18 @@ fn wish(verb: &str, ask: &Ask, now: Moment) -> Result<Wish, ErrorBody> {
     }
 }
 
-/// The body, whole; none at all asks for nothing more.
-async fn body<T: DeserializeOwned>(request: Request) -> Result<T, ErrorBody> {
-    let bad = |message: String| ErrorBody { code: ErrorCode::BadRequest, message };
-    let read = tokio::time::timeout(BODY_WITHIN, Bytes::from_request(request, &())).await;
-    let bytes = match read {
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
-            let message = format!("the body is longer than {LONGEST_BODY} bytes; a wish and its reason are a few words");
-            return Err(ErrorBody { code: ErrorCode::TooLarge, message });
-        }
-        Ok(Err(rejection)) => return Err(bad(format!("the body could not be read: {rejection}"))),
-        Err(_) => return Err(bad(format!("the body has not come within {} s", BODY_WITHIN.as_secs()))),
-    };
-    let text: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
-    serde_json::from_slice(text).map_err(|error| {
-        let error = escaped(&error.to_string(), REASON);
-        bad(format!("the body makes no sense: {error}; it is JSON, as in {{\"reason\": \"new certificate\"}}"))
-    })
+fn not_allowed(refused: who::Refused) -> ErrorBody {
+    match refused {
+        who::Refused::Forbidden(message) => ErrorBody { code: ErrorCode::Forbidden, message },
+        who::Refused::CannotTell(message) => ErrorBody { code: ErrorCode::Unavailable, message },
+    }
+}
+
+fn no_sense(fault: ask::Fault) -> ErrorBody {
+    match fault {
+        ask::Fault::TooLarge(message) => ErrorBody { code: ErrorCode::TooLarge, message },
+        ask::Fault::Bad(message) => ErrorBody { code: ErrorCode::BadRequest, message },
+    }
 }
 
 /// Writes down who asked for what, and answers.

@@ -10,14 +10,13 @@
 //! | `POST /v1/reload` | the configuration is read again |
 //!
 //! Who may read is decided by the socket's mode and group (0660, `warden`). Who may act is decided here, by the kernel's word on
-//! who is at the other end: root, the agent's own user, and members of the operators' group ([`who`]). Whatever is asked for is
+//! who is at the other end: root, the agent's own user, and members of the operators' group (`warden_edge::who`). Whatever is asked for is
 //! written down with the name of who did. Every refusal is an [`ErrorBody`] whose sentence says what to do.
 //!
 //! Left to others: the socket itself and its bounds (`warden_edge::serve`), what is in the answers, and whether an order is
 //! carried out (`crate::supervisor`).
 
 mod act;
-mod who;
 
 use crate::incident;
 use crate::metrics::CONTENT_TYPE;
@@ -33,6 +32,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, oneshot};
 use warden_edge::serve::{self, Limits};
+use warden_edge::who::Register;
 use warden_protocol::v1::control::AgentStatus;
 use warden_protocol::v1::error::{ErrorBody, ErrorCode};
 
@@ -85,7 +85,7 @@ fn router(desk: Desk) -> Router {
         .route("/v1/reload", post(act::reload))
         .fallback(unknown)
         .method_not_allowed_fallback(otherwise)
-        .layer(Extension(who::Register::open()))
+        .layer(Extension(Register::open()))
         .with_state(desk)
 }
 

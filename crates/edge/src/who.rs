@@ -1,13 +1,14 @@
-//! Who is at the other end of the socket, and whether they may act.
+//! Who is at the other end of a Unix socket, and whether they may act: root, the program's own user, and members of a group.
+//!
+//! Left to others: what there is to do, and how a refusal is told.
 
+use crate::serve::Peer;
 use nix::unistd::{Gid, Group, Uid, User, geteuid, getgrouplist};
 use std::ffi::CString;
 use std::fmt;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 use tokio::sync::oneshot;
-use warden_edge::serve::Peer;
-use warden_protocol::v1::error::{ErrorBody, ErrorCode};
 
 /// The user database may be on another machine.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -16,18 +17,32 @@ const QUESTIONS_BOUND: usize = 16;
 
 /// Somebody, by the kernel's word, and by the name that the machine has for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Who {
+pub struct Who {
     uid: u32,
     name: Option<String>,
 }
 
+/// Why somebody may not act, in a sentence with a remedy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// They may not.
+    #[error("{0}")]
+    Forbidden(String),
+    /// Nobody can say who they are.
+    #[error("{0}")]
+    CannotTell(String),
+}
+
 impl Who {
     /// As it is shown beside a mark: `anna`, `uid 1001`.
-    pub(super) fn short(&self) -> String {
+    #[must_use]
+    pub fn short(&self) -> String {
         self.name.clone().unwrap_or_else(|| format!("uid {}", self.uid))
     }
 
-    pub(super) const fn uid(&self) -> u32 {
+    /// By the kernel's word.
+    #[must_use]
+    pub const fn uid(&self) -> u32 {
         self.uid
     }
 }
@@ -44,17 +59,19 @@ impl fmt::Display for Who {
 
 /// The machine's users and groups. They may come from a directory service, and nothing else waits for that: a thread asks, one
 /// question after the other. It ends when the last of these is dropped.
-#[derive(Clone)]
-pub(super) struct Register(SyncSender<Question>);
+#[derive(Clone, Debug)]
+pub struct Register(SyncSender<Question>);
 
 struct Question {
     peer: Peer,
     group: String,
-    reply: oneshot::Sender<Result<Who, ErrorBody>>,
+    reply: oneshot::Sender<Result<Who, Refused>>,
 }
 
 impl Register {
-    pub(super) fn open() -> Self {
+    /// Begins the thread.
+    #[must_use]
+    pub fn open() -> Self {
         let (sender, questions) = sync_channel::<Question>(QUESTIONS_BOUND);
         std::thread::spawn(move || {
             for Question { peer, group, reply } in questions {
@@ -65,11 +82,14 @@ impl Register {
         Self(sender)
     }
 
-    /// Who that is, when they may act: root, the agent's own user, and members of `group`.
+    /// Who that is, when they may act: root, the program's own user, and members of `group`.
     ///
     /// The database of users is asked, not the peer's own list of groups, so that who has just been added need not log in
     /// again, and who was removed is out at once.
-    pub(super) async fn operator(&self, peer: Peer, group: String) -> Result<Who, ErrorBody> {
+    ///
+    /// # Errors
+    /// They may not, or nobody can say who they are.
+    pub async fn operator(&self, peer: Peer, group: String) -> Result<Who, Refused> {
         let (reply, answer) = oneshot::channel();
         let asked = self.0.try_send(Question { peer, group, reply });
         match (asked, tokio::time::timeout(PATIENCE, answer).await) {
@@ -79,13 +99,13 @@ impl Register {
                     "who uid {} is cannot be told: the machine's user database does not answer  try: getent passwd {}",
                     peer.uid, peer.uid
                 );
-                Err(ErrorBody { code: ErrorCode::Unavailable, message })
+                Err(Refused::CannotTell(message))
             }
         }
     }
 }
 
-fn look(peer: Peer, group: &str) -> Result<Who, ErrorBody> {
+fn look(peer: Peer, group: &str) -> Result<Who, Refused> {
     let uid = Uid::from_raw(peer.uid);
     let user = if uid.is_root() { None } else { User::from_uid(uid).ok().flatten() };
     let name = if uid.is_root() { Some("root".to_owned()) } else { user.as_ref().map(|user| user.name.clone()) };
@@ -93,10 +113,8 @@ fn look(peer: Peer, group: &str) -> Result<Who, ErrorBody> {
     if uid.is_root() || uid == geteuid() {
         return Ok(who);
     }
-    let forbidden = |remedy: String| ErrorBody {
-        code: ErrorCode::Forbidden,
-        message: format!("{who} may look, and not change anything here: {remedy}; or run it with sudo"),
-    };
+    let forbidden =
+        |remedy: String| Refused::Forbidden(format!("{who} may look, and not change anything here: {remedy}; or run it with sudo"));
     let Some(operators) = Group::from_name(group).ok().flatten() else {
         return Err(forbidden(format!("that takes group {group}, which this machine does not have  try: sudo addgroup --system {group}")));
     };
@@ -124,7 +142,7 @@ mod tests {
     const STRANGER: u32 = 3_999_999_999;
 
     fn asked(uid: u32, gid: u32, group: &str) -> Result<String, String> {
-        look(Peer { uid, gid, pid: None }, group).map(|who| who.to_string()).map_err(|error| error.message)
+        look(Peer { uid, gid, pid: None }, group).map(|who| who.to_string()).map_err(|refused| refused.to_string())
     }
 
     #[test]
