@@ -13,6 +13,7 @@
   let source = null;
   let wait = 1000;
   let stuck = false;
+  let broken = false;
   let seen = "";
 
   const set_clock = (now) => { clock = now - performance.now(); };
@@ -46,10 +47,13 @@
   // How old what is shown may be, in words that a screen reader hears when they change and not every second.
   function told() {
     const silent = performance.now() - heard;
-    const lost = stuck || silent > 3 * beat;
-    body.classList.toggle("lost", lost);
-    link.className = lost ? "lost" : "live";
-    write(link, !lost ? "Live" : stuck ? "The coordinator's loop does not answer: this is how it was" : "No word from the coordinator: this is how it was at " + seen);
+    let trouble = "";
+    if (broken) trouble = "No connection";
+    else if (stuck) trouble = "The coordinator's loop does not answer";
+    else if (silent > 3 * beat) trouble = "No word from the coordinator";
+    body.classList.toggle("lost", trouble !== "");
+    link.className = trouble ? "lost" : "live";
+    write(link, trouble ? trouble + ": this is how it was at " + seen + ". Trying again" : "Live");
   }
 
   function parsed(html) {
@@ -110,11 +114,11 @@
 
   function took(event) {
     heard = performance.now();
-    stuck = false;
+    stuck = broken = false;
     wait = 1000;
     const message = JSON.parse(event.data);
     if (message.now !== undefined) set_clock(message.now);
-    seen = new Date().toLocaleTimeString();
+    seen = new Date().toLocaleTimeString([], { hour12: false });
     return message;
   }
 
@@ -150,6 +154,7 @@
     stuck() {
       heard = performance.now();
       stuck = true;
+      broken = false;
       told();
     },
   };
@@ -163,6 +168,8 @@
       });
     }
     source.onerror = () => {
+      broken = true;
+      told();
       // A connection that broke is tried again by the browser; one that was refused is not: longer and longer, up to half a minute.
       if (source.readyState !== EventSource.CLOSED) return;
       source.close();
@@ -172,7 +179,7 @@
   }
 
   set_clock(Number(body.dataset.now));
-  seen = new Date().toLocaleTimeString();
+  seen = new Date().toLocaleTimeString([], { hour12: false });
   setInterval(tick, 1000);
   connect();
 })();

@@ -1,6 +1,6 @@
 //! The page as it is now: asked of the loop when somebody looks, drawn once for all who look, and seldom enough to cost little.
 //!
-//! Guarantees: while nobody looks, nothing is asked and nothing is drawn; drawing takes at most a twentieth of the time; whoever
+//! Guarantees: while nobody looks, nothing is asked and nothing is drawn; it takes at most a twentieth of the time, unless one drawing takes more than a quarter of a second; whoever
 //! comes with a page that is one change old gets that change ready-made. Left to others: what is drawn, how it is sent.
 
 use super::draw::{Instants, Scene, draw};
@@ -15,12 +15,14 @@ use warden_logic::moment::Moment;
 
 /// Between two drawings, at least.
 const LEAST: Duration = Duration::from_millis(250);
-/// And at most, however long one takes.
-const MOST: Duration = Duration::from_secs(2);
-/// Drawing may take this part of the time.
+/// And at most, however long one takes: a page older than this is not live.
+const MOST: Duration = Duration::from_secs(5);
+/// Drawing, and waiting for the loop, may take this part of the time.
 const AT_MOST_ONE_IN: u32 = 20;
 /// How long a looker waits for the loop.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// After a look in vain, so long nobody waits for the loop.
+const IN_VAIN: Duration = Duration::from_secs(2);
 
 /// What is looked at.
 #[derive(Debug)]
@@ -85,8 +87,8 @@ impl Current {
                 return (Some(last.clone()), left);
             }
         }
-        if let Some(vain) = drawn.vain.filter(|vain| vain.elapsed() < MOST) {
-            return (None, MOST.saturating_sub(vain.elapsed()));
+        if let Some(vain) = drawn.vain.filter(|vain| vain.elapsed() < IN_VAIN) {
+            return (None, IN_VAIN.saturating_sub(vain.elapsed()));
         }
         let began = Instant::now();
         let (answer, answered) = oneshot::channel();
@@ -96,7 +98,7 @@ impl Current {
         };
         let Ok(Some(fleet)) = timeout(PATIENCE, asked).await else {
             drawn.vain = Some(Instant::now());
-            return (None, MOST);
+            return (None, IN_VAIN);
         };
         let (now, entries) = (self.now(), self.timeline.entries());
         let Drawn { last, ended, vain, instants } = &mut *drawn;

@@ -194,8 +194,8 @@ fn of_server(server: &ServerStatus) -> Vec<(Level, &'static str, String)> {
     }
     if let Some(note) = &server.note {
         let known = match note.label.as_str() {
-            "operator" => None, // a person knows; it is listed under who holds what
-            "floor_holds" => Some((Level::Alarm, "kept in by the floor, against the agent's wish")),
+            "operator" | "drained" => None, // a person knows; it is listed under who holds what
+            "floor_holds" => Some((Level::Alarm, "kept in by the floor")),
             "no_lever" => Some((Level::Care, "without a lever")),
             "refused" => Some((Level::Care, "not moved: HAProxy refused")),
             "orphaned_verdict" => Some((Level::Care, "put back: nobody spoke for it any more")),

@@ -80,13 +80,22 @@ pub(super) fn look(server: &ServerStatus) -> Look {
     let (tone, word) = match (&server.node, server.state) {
         (None, _) | (Some(_), None) => (Tone::Dark, "no agent"),
         (Some(_), Some(_)) if server.lost => (Tone::Dark, "agent lost"),
-        (Some(_), Some(ServiceState::Serving)) if traffic == Flow::Out && server.traffic.by != Holder::Operator => {
+        (Some(_), Some(ServiceState::Serving)) if traffic == Flow::Out && by_hand(server).is_none() => {
             (Tone::Moving, "serving, not yet in")
         }
         (Some(_), Some(state)) => (of_state(state), state.label()),
     };
-    let tone = if server.traffic.by == Holder::Operator { Tone::Hand } else { tone };
+    let tone = if by_hand(server).is_some() { Tone::Hand } else { tone };
     Look { tone, word, traffic }
+}
+
+/// What a person did with it: continues a sentence that begins with its name.
+pub(super) fn by_hand(server: &ServerStatus) -> Option<&'static str> {
+    let noted = |label: &str| server.note.as_ref().is_some_and(|note| note.label == label);
+    if server.traffic.by == Holder::Operator {
+        return Some("held by an operator");
+    }
+    noted("drained").then_some("drained by an operator")
 }
 
 /// The tone of a state that an agent reports.
@@ -115,13 +124,18 @@ pub(super) fn ordinary(server: &ServerStatus) -> bool {
 /// What a server is busy with, where that is not serving: continues a sentence that begins with its name.
 pub(super) fn plight(server: &ServerStatus) -> Option<(Tone, &'static str)> {
     let Look { tone, word, traffic } = look(server);
-    let word = if server.traffic.by == Holder::Operator { "held by an operator" } else { word };
+    let word = match (by_hand(server), server.state) {
+        (Some(hand), _) => hand,
+        (None, Some(ServiceState::Held)) if !server.lost => "held for a dependency",
+        (None, _) => word,
+    };
     (tone != Tone::Well || traffic != Flow::In).then_some((tone, word))
 }
 
 /// HAProxy's word, and who decided it: `UP`, `MAINT, held by an operator`.
 pub(super) fn holder(server: &ServerStatus) -> Option<&'static str> {
     match (server.traffic.by, server.traffic.wanted, server.traffic.confirmed) {
+        _ if by_hand(server).is_some() => by_hand(server),
         (Holder::Warden, ..) => Some("taken out by Warden"),
         (Holder::Operator, ..) => Some("held by an operator"),
         (Holder::Floor, ..) => Some("kept in by the floor"),
@@ -156,6 +170,11 @@ pub(super) mod tests {
         assert_eq!(look_of(&|server| server.traffic.confirmed = Confirmed::Out), (Tone::Moving, "serving, not yet in", Flow::Out));
         assert_eq!(look_of(&|server| server.state = Some(ServiceState::Parked)), (Tone::Ill, "parked", Flow::In));
         assert_eq!(look_of(&|server| server.traffic.by = Holder::Operator), (Tone::Hand, "serving", Flow::In));
+        let drained = |server: &mut ServerStatus| {
+            server.note = Some(warden_protocol::v1::Reason { label: "drained".to_owned(), text: "by anna".to_owned() });
+            server.traffic.confirmed = Confirmed::Out;
+        };
+        assert_eq!(look_of(&drained), (Tone::Hand, "serving", Flow::Out));
         assert!(!ordinary(serving), "it waits for a permit");
         assert!(ordinary(&ServerStatus { waits: None, ..serving.clone() }));
     }

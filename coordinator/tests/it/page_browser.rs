@@ -125,17 +125,22 @@ async fn the_page_follows_what_happens_without_being_loaded_again() {
     program.haproxy.operator("set server app/n2 state ready").await;
     program.report(&mut one, ServiceState::Serving, "proven: 2 good probes").await;
     browser.until_text("#incidents", "7H2M over after").await;
+    browser.until_text("#verdict", "Both servers take traffic.").await;
     assert_eq!(browser.eval("return window.same && document.activeElement.className").await, json!("skip"), "the page was loaded again");
     assert_eq!(browser.complaints().await, Vec::<String>::new());
 
     // The coordinator dies and comes back: the page says so, comes back by itself, and is the new one's.
     program.end();
-    browser.until_true("the page notices", "return document.body.classList.contains('lost') || performance.now() > 0").await;
+    browser.until_text("#link", "No connection: this is how it was at").await;
+    assert_eq!(browser.text("#verdict .sentence").await, "Both servers take traffic.", "what was known stays to be seen");
+    browser.assert_legible("without a connection").await;
+    browser.picture("lost", 1_200).await;
     program.child = launch(&program.folder);
     program.ready().await;
     browser
         .until_true("the page is loaded anew", "return window.same === undefined && document.getElementById('link').innerText === 'Live'")
         .await;
+    browser.close().await;
 }
 
 /// Looks at one fleet in every way: wide and as on a phone, light and dark.
@@ -169,6 +174,7 @@ async fn it_reads_well_in_both_schemes_and_on_a_phone() {
     browser.until_text("#b0s6", "no agent speaks for it").await;
     look(&browser, "trouble", true).await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.close().await;
 }
 
 #[tokio::test]
@@ -179,11 +185,12 @@ async fn without_a_script_it_is_complete_and_says_that_it_stands_still() {
     browser.size(1_280, 900).await;
     browser.open(&stage.url).await;
     browser.until_text("#link", "Without JavaScript this page draws itself anew every 30 s").await;
-    browser.until_text("#b0s0", "warming for 12 s").await;
+    browser.until_text("#b0s0", "warming for 1").await;
     browser.until_text("#holds", "permit 12 for recycle_age, in use").await;
     browser.assert_legible("without a script").await;
     browser.picture("no-script", 1_200).await;
     assert_eq!(browser.eval("return document.getElementById('link').className").await, json!("still"));
+    browser.close().await;
 }
 
 #[tokio::test]
@@ -211,6 +218,7 @@ async fn a_thousand_servers_can_be_looked_at() {
     browser.until_true("the last line has its figure", "return document.getElementById('b0a999').textContent.endsWith(' 55')").await;
     browser.picture("thousand-open", 2_000).await;
     assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.close().await;
 }
 
 /// The script counts on in the words of the first paint.
@@ -224,4 +232,5 @@ async fn times_read_the_same_with_and_without_a_script() {
     let lengths = [0_u64, 999, 1_000, 59_999, 60_000, 724_000, 3_599_999, 3_600_000, 10_920_000, 86_400_000, 172_800_000, 183_600_000];
     let said = browser.eval(&format!("{} return {lengths:?}.map(duration);", &script[begin..end])).await;
     assert_eq!(said, json!(lengths.map(warden_coordinator::page::duration)));
+    browser.close().await;
 }

@@ -214,6 +214,8 @@ pub(crate) fn serving(name: &str) -> ServerStatus {
     let fleet: FleetStatus = serde_json::from_str(include_str!("../../../crates/protocol/tests/golden/fleet.json")).unwrap();
     let mut server = fleet.backends[0].servers[1].clone();
     name.clone_into(&mut server.name);
+    let last = name.trim_start_matches(|c: char| !c.is_ascii_digit());
+    server.address = format!("198.18.0.1{last}:28940");
     server.node = Some(name.to_owned());
     server.waits = None;
     server.reason = reason("proven", "proven: 2 good probes after a warm-up of 30 s");
@@ -348,11 +350,15 @@ pub(crate) fn many(servers: usize) -> FleetStatus {
         let mut server = serving(&format!("web-{index:04}"));
         server.address = format!("10.0.{}.{}:8080", index / 250, index % 250);
         server.requests_per_second = Some(20.0 + (index % 17) as f64);
-        if index % 100 == 42 {
-            out(server, ServiceState::Warming, reason("warmup_began", "the process is new: warming up"))
-        } else {
-            server
+        if index % 100 != 42 {
+            return server;
         }
+        let mut server = out(server, ServiceState::Warming, reason("warmup_began", "the process is new: warming up"));
+        server.age_ms = Some(3_000);
+        if let Some(outlook) = &mut server.outlook {
+            outlook.warmup = Some(Warmup { length_ms: 30_000, left_ms: 27_000 });
+        }
+        server
     };
     "web".clone_into(&mut fleet.backends[0].name);
     fleet.backends[0].servers = (0..servers).map(server).collect();

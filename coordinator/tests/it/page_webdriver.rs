@@ -71,6 +71,13 @@ impl Browser {
         browser
     }
 
+    /// Ends the browser and waits for it, so that nothing of it is left. One that is merely dropped is killed.
+    pub(crate) async fn close(mut self) {
+        let ended = self.client.delete(&self.session).send().await.unwrap();
+        assert!(ended.status().is_success(), "{ended:?}");
+        self.process = None;
+    }
+
     async fn try_ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
         let url = format!("{}{path}", self.session);
         let request = if method == "GET" { self.client.get(url) } else { self.client.post(url).body(body.to_string()) };

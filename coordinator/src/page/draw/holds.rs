@@ -2,6 +2,7 @@
 
 use super::{Scene, Sheet, icon, server};
 use crate::page::frame::Item;
+use crate::page::tone::by_hand;
 use crate::page::words;
 use maud::{Markup, html};
 use warden_protocol::v1::fleet::ServerStatus;
@@ -41,7 +42,7 @@ pub(super) fn draw(sheet: &mut Sheet<'_>, scene: &Scene<'_>) -> Markup {
 }
 
 fn holds(server: &ServerStatus) -> bool {
-    server.permit.is_some() || server.waits.is_some() || matches!(server.traffic.by, Holder::Operator | Holder::Floor)
+    server.permit.is_some() || server.waits.is_some() || by_hand(server).is_some() || server.traffic.by == Holder::Floor
 }
 
 fn row(sheet: &mut Sheet<'_>, id: String, backend: &str, server: &ServerStatus) -> Item {
@@ -52,10 +53,10 @@ fn row(sheet: &mut Sheet<'_>, id: String, backend: &str, server: &ServerStatus) 
                 th scope="row" { (words::name(backend)) "/" (words::name(&server.name)) }
                 td {
                     ul {
-                        @match server.traffic.by {
-                            Holder::Operator => li { (icon("hand")) @if let Some(note) = note { (note) } @else { "an operator's mark" } },
-                            Holder::Floor => li { (icon("ill")) @if let Some(note) = note { (note) } @else { "the floor" } },
-                            Holder::Haproxy | Holder::Warden => {},
+                        @if let Some(hand) = by_hand(server) {
+                            li { (icon("hand")) @if let Some(note) = note { (note) } @else { (hand) } }
+                        } @else if server.traffic.by == Holder::Floor {
+                            li { (icon("ill")) @if let Some(note) = note { (note) } @else { "the floor" } }
                         }
                         @if let Some(permit) = &server.permit {
                             li { (icon("permit")) "permit " code { (permit.id) } " for " (words::name(&permit.action)) ", " (server::phase(&permit.phase)) }
@@ -70,7 +71,7 @@ fn row(sheet: &mut Sheet<'_>, id: String, backend: &str, server: &ServerStatus) 
                             Some(left) => { "soaks for " (pen.left("left", left)) },
                             None => { "void in " (pen.left("left", permit.expires_in_ms)) },
                         }
-                    } @else { "–" }
+                    }
                 }
             }
         }

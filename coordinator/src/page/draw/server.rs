@@ -16,7 +16,7 @@ pub(super) fn card(pen: &mut Pen<'_>, server: &ServerStatus) -> Markup {
                 header {
                     (tone_icon(tone))
                     h3 { (words::name(&server.name)) }
-                    p.state { strong { (word) } @if let Some(since) = server.since_ms { " for " (pen.ago("since", since)) } }
+                    p.state { strong { (word) } @if let Some(since) = since(server) { " for " (pen.ago("since", since)) } }
                 }
                 (figures(pen, server))
                 div.said {
@@ -27,7 +27,7 @@ pub(super) fn card(pen: &mut Pen<'_>, server: &ServerStatus) -> Markup {
                         @if let Some(holder) = holder(server) { " · " (holder) }
                         @if let Some(left) = server.traffic.sessions.filter(|left| *left > 0) { " · " (words::count(usize::try_from(left).unwrap_or(usize::MAX), "request", "requests")) " in flight" }
                     }
-                    @if let Some(why) = why(pen, server) { p.why { (why) } }
+                    @if let Some(why) = why(server) { p.why { (why) } }
                     (clocks(pen, server))
                     (notes(pen, server))
                     p.where {
@@ -41,15 +41,19 @@ pub(super) fn card(pen: &mut Pen<'_>, server: &ServerStatus) -> Markup {
     }
 }
 
+/// For how long it has been what it looks like.
+const fn since(server: &ServerStatus) -> Option<u64> {
+    if server.lost { server.last_report_ms_ago } else { server.since_ms }
+}
+
 /// Why it stands where it stands, by whoever speaks for it.
-fn why(pen: &mut Pen<'_>, server: &ServerStatus) -> Option<Markup> {
+fn why(server: &ServerStatus) -> Option<Markup> {
     if server.node.is_none() {
         return Some(html! { "no agent speaks for it: HAProxy's own check alone decides" });
     }
     if server.lost {
-        let silent = pen.ago("silent", server.last_report_ms_ago.unwrap_or(0));
         let before = server.state.map_or("nothing", |state| state.label());
-        return Some(html! { "its agent has been silent for " (silent) "; traffic stays as it is. It said last: " (before) });
+        return Some(html! { "its agent is silent; traffic stays as it is. It said last: " (before) });
     }
     server.reason.as_ref().map(|reason| words::sentence(&reason.text))
 }

@@ -183,7 +183,7 @@ fn depends(sheet: &mut Sheet<'_>, id: &str, backend: &BackendStatus) -> Vec<Item
             (0, 0) => ("dark", "not known yet".to_owned()),
             (_, 0) => ("well", "answers".to_owned()),
             (0, _) => ("ill", "down".to_owned()),
-            (up, down) => ("doubt", format!("{up} reach it, {down} do not")),
+            (up, down) => ("doubt", format!("reached by {} of {}", words::number(up), words::number(up + down))),
         };
         sheet.item(format!("{id}d{place}"), |pen| {
             html! {

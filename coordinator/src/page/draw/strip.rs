@@ -3,11 +3,11 @@
 //! For small fleets only; the list below it says the same in words. It moves on every fifteen seconds, so that time alone is no news.
 
 use super::{Scene, Sheet};
-use crate::page::tone::{Tone, look, of_state};
+use crate::page::tone::{Tone, of_state};
 use crate::page::words;
 use maud::{Markup, html};
+use warden_logic::fleet::observed::ServerId;
 use warden_protocol::v1::fleet::ServerStatus;
-use warden_protocol::vocab::ServiceState;
 
 /// A fleet with more servers has no picture.
 const LANES: usize = 12;
@@ -54,13 +54,20 @@ pub(super) fn draw(sheet: &mut Sheet<'_>, scene: &Scene<'_>) -> Markup {
     }
 }
 
-/// What the ring tells of one server, as far back as it goes.
+/// What agents said of one server, as far back as the ring goes; nobody knows what was while they were silent.
 fn pieces(scene: &Scene<'_>, backend: &str, server: &ServerStatus, start: u64) -> Vec<Piece> {
-    let about = |of: &warden_logic::fleet::observed::ServerId| &*of.backend == backend && *of.server == *server.name;
-    let mut until = scene.now;
-    let mut tone = look(server).tone;
+    let about = |of: &ServerId| &*of.backend == backend && *of.server == *server.name;
+    let Some(state) = server.state.filter(|_| server.node.is_some()) else { return Vec::new() };
     let mut pieces = Vec::new();
-    // From now backwards: each change ends what was before it.
+    let mut until = scene.now;
+    if let Some(silent) = server.last_report_ms_ago.filter(|_| server.lost) {
+        let from = scene.now.saturating_sub(silent).max(start);
+        pieces.push(Piece { from, until, tone: Tone::Dark });
+        until = from;
+    }
+    let mut tone = of_state(state);
+    let mut begin = scene.now.saturating_sub(server.since_ms.unwrap_or(0));
+    // From now backwards: each change ends what was before it, and what was before the first one was so for as long as the ring knows.
     for entry in scene.entries.iter().filter(|entry| entry.server.as_ref().is_some_and(about)) {
         let Some((from, _)) = entry.states else { continue };
         let at = entry.at.as_micros() / 1_000;
@@ -69,12 +76,13 @@ fn pieces(scene: &Scene<'_>, backend: &str, server: &ServerStatus, start: u64) -
         }
         if at < until {
             pieces.push(Piece { from: at, until, tone });
+            until = at;
         }
-        until = at;
-        tone = of_state(from);
+        (tone, begin) = (of_state(from), start);
     }
-    if pieces.len() < PIECES && start < until && server.state != Some(ServiceState::Unknown) {
-        pieces.push(Piece { from: start, until, tone });
+    let from = begin.max(start);
+    if pieces.len() < PIECES && from < until {
+        pieces.push(Piece { from, until, tone });
     }
     pieces.reverse();
     pieces
@@ -124,8 +132,8 @@ mod tests {
     use crate::steer::{Entry, Severity};
     use jiff::tz::TimeZone;
     use std::sync::Arc;
-    use warden_logic::fleet::observed::ServerId;
     use warden_logic::moment::Moment;
+    use warden_protocol::vocab::ServiceState;
 
     #[test]
     fn a_lane_goes_back_as_far_as_the_ring_tells() {
@@ -160,6 +168,12 @@ mod tests {
             ]
         );
         assert_eq!(pieces(&scene, "bingo", two, 400_000), [piece(400_000, 1_000_000, Tone::Well)]);
+        let young = ServerStatus { since_ms: Some(30_000), ..two.clone() };
+        assert_eq!(pieces(&scene, "bingo", &young, 400_000), [piece(970_000, 1_000_000, Tone::Well)]);
+        let lost = ServerStatus { lost: true, last_report_ms_ago: Some(47_000), ..two.clone() };
+        let silent = [piece(400_000, 953_000, Tone::Well), piece(953_000, 1_000_000, Tone::Dark)];
+        assert_eq!(pieces(&scene, "bingo", &lost, 400_000), silent);
+        assert_eq!(pieces(&scene, "bingo", &ServerStatus { node: None, ..two.clone() }, 400_000), []);
         let text = lane("l-0", one, &pieces(&scene, "bingo", one, 400_000), 0, 1_000_000).into_string();
         assert!(text.contains("aria-label=\"not fit for 0 s of the last 10 min\""), "{text}");
         assert!(text.contains("<rect class=\"ill\" x=\"550\" y=\"0\" width=\"2\" height=\"20\">"), "{text}");

@@ -21,6 +21,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap_mangen", &["agent/src/ctl"]),
     ("ratatui", &["agent/src/ctl/watch"]),
     ("toml", &["crates/edge/src/config"]),
+    ("maud", &["coordinator/src/page"]),
     ("hyper", &["crates/edge/src", "tests/scenarios/src", "tests/bingo/src"]),
 ];
 
