@@ -58,7 +58,7 @@ The Bingo stand is up after $((SECONDS - begin)) s.
 
   http://127.0.0.1:8080/ and https://127.0.0.1:8443/   bingo through the balancer (self-signed certificate)
   http://127.0.0.1:8404/                               HAProxy's statistics
-  http://127.0.0.1:7480/metrics                        the coordinator's metrics
+  http://127.0.0.1:7480/                               the live page (and /metrics)
 
 Try this next: make a node sick and watch it leave, restart and come back.
 
