@@ -14,7 +14,7 @@ ANSIBLE := $(VENV)/bin/ansible-playbook
 export WARDEN_LAB := $(abspath $(LAB))
 
 # What the stand needs of this computer beside Rust. `make deploy` and `make test` install what is missing.
-PACKAGES      := python3-venv build-essential debhelper help2man
+PACKAGES      := python3-venv build-essential debhelper help2man openssl
 TEST_PACKAGES := postgresql haproxy dbus-daemon systemd curl prometheus lintian chromium chromium-driver
 
 .PHONY: help

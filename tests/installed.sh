@@ -103,6 +103,7 @@ grep -qiE 'denied|authentication' /tmp/denied || fail "another refusal than polk
 say "configured: the agent restarts its unit and may not touch another"
 
 # The upgrade.
+printf 'plain = true\n' >/etc/warden/coordinator.d/50-toy.toml
 systemctl start warden-coordinator
 before=$(invocation) count=$(asked '.services[0].restarts.total')
 processes=$(systemctl show --property MainPID --value warden-agent warden-coordinator)

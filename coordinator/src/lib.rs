@@ -1,7 +1,8 @@
 //! The coordinator: moves traffic between nodes through HAProxy's runtime socket.
 //!
 //! In reading order: [`config`]; [`steer`], the loop that observes, plans and applies; [`haproxy`], the only folder that knows
-//! HAProxy's text; [`intake`], where agents report; [`api`], what people read; [`page`], what they look at; [`metrics`]; and below, how it is put together.
+//! HAProxy's text; [`trust`], who may report; [`intake`], where agents do; [`api`], what people read; [`page`], what they look at;
+//! [`metrics`]; and below, how it is put together.
 //!
 //! Soft state: whatever it knows, agents tell it within a second. Starting, stopping and crashing change nothing in HAProxy.
 //! Left to others: decisions (`warden-logic`), messages (`warden-protocol`).
@@ -13,6 +14,7 @@ pub mod intake;
 pub mod metrics;
 pub mod page;
 pub mod steer;
+pub mod trust;
 
 use config::Config;
 use haproxy::agent_port::{self, Board};
@@ -22,10 +24,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+use trust::Trust;
 use warden_edge::chain::Chain;
 use warden_edge::config::{Directories, Faults};
-use warden_edge::serve::{self, Limits};
+use warden_edge::serve::{self, Limits, TlsLimits};
 use warden_edge::signals::{Signal, Signals};
+use warden_edge::tls::Refused;
 use warden_edge::{clock, notify};
 use warden_logic::moment::{Moment, Span};
 
@@ -37,6 +41,8 @@ pub enum RunError {
     Listen(String, #[source] io::Error),
     #[error("cannot take over signals")]
     Signals(#[source] io::Error),
+    #[error("no thread for certificates")]
+    Thread(#[source] io::Error),
     #[error("cannot learn this machine's name")]
     HostName(#[source] io::Error),
     #[error("a task ended that should never end")]
@@ -82,7 +88,9 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
         },
     );
     let patience = config.command_timeout * 2 + Duration::from_secs(1);
-    let intake = intake::Intake { calls: calls.clone(), patience, metrics: Arc::clone(&metrics), clock: now };
+    let trust = Arc::new(Trust::new(config.tls.clone(), Arc::clone(&metrics), now));
+    let certificates = trust.watch().map_err(RunError::Thread)?;
+    let intake = intake::Intake { calls: calls.clone(), patience, metrics: Arc::clone(&metrics), trust: Arc::clone(&trust), clock: now };
     let looks = page::Page::new(calls.clone(), steering.timeline(), page::LOOKERS, now);
     let health = api::Health { metrics, pulse: steering.pulse(), stuck_after: stuck_after(&config), clock: now };
 
@@ -90,7 +98,16 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
     let mut tasks = JoinSet::new();
     tasks.spawn(steering.run(std::future::pending()));
     tasks.spawn(agent_port::serve(agent_port, board));
-    tasks.spawn(serve::tcp(agents, intake::router(intake), intake::limits(config.heartbeat)));
+    let (router, limits) = (intake::router(intake), intake::limits(config.heartbeat));
+    match trust.acceptor() {
+        Some(acceptor) => {
+            let of_refused = Arc::clone(&trust);
+            let heard = move |from, why: &Refused| of_refused.refused(from, why);
+            tasks.spawn(serve::tls(agents, router, limits, TlsLimits::default(), acceptor, heard))
+        }
+        None => tasks.spawn(serve::tcp(agents, router, limits)),
+    };
+    tasks.spawn(Arc::clone(&trust).keep(certificates));
     tasks.spawn(serve::tcp(page, api::page(health).merge(page::router(looks)), Limits::default()));
     tasks.spawn(serve::unix(admin, api::admin(calls.clone()), Limits::default()));
 
@@ -109,6 +126,7 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
                 Signal::Terminate => break,
                 Signal::Reload => {
                     notify::reloading();
+                    trust.look_again();
                     reload(&mut config, directories);
                     notify::ready("configuration read again");
                     // The loop takes calls as long as it lives, and when it does not, nothing here matters any more.
@@ -135,7 +153,7 @@ fn reload(config: &mut Config, directories: &Directories) {
     let fixed = Config { files: new.files.clone(), policy: new.policy.clone(), ..config.clone() };
     if fixed != new || new.policy.agent_port != config.policy.agent_port {
         tracing::warn!(
-            "addresses, sockets, `cycle`, `command_timeout`, `heartbeat` and `agent_port` change with a restart only: systemctl restart warden-coordinator"
+            "addresses, sockets, `tls`, `plain`, `cycle`, `command_timeout`, `heartbeat` and `agent_port` change with a restart only: systemctl restart warden-coordinator"
         );
     }
     config.files = new.files;
@@ -165,3 +183,7 @@ fn host_name() -> Result<String, RunError> {
     let name = nix::unistd::gethostname().map_err(|error| RunError::HostName(error.into()))?;
     Ok(name.to_string_lossy().into_owned())
 }
+
+#[cfg(test)]
+#[path = "../../crates/edge/tests/it/authority.rs"]
+mod authority;

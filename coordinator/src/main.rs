@@ -39,7 +39,9 @@ fn main() -> ExitCode {
         }
     };
     let directories = if args.config.is_empty() { Directories::standard("warden/coordinator.d") } else { Directories(args.config) };
-    let config = match config::load(&directories) {
+    // Whoever only asks hears of the files that are named, too; whoever starts goes on without, and takes them when they come.
+    let config = if args.command.is_some() { config::check(&directories) } else { config::load(&directories) };
+    let config = match config {
         Ok(config) => config,
         Err(faults) => {
             complain(&faults);

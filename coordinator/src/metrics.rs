@@ -34,6 +34,12 @@ struct OfNode {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCertificate {
+    of: &'static str,
+    name: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByCause {
     cause: &'static str,
 }
@@ -66,6 +72,10 @@ pub enum Outcome {
     Full,
     /// It could not be read.
     Malformed,
+    /// Its sender may not speak for the node.
+    Denied,
+    /// Its sender reports too often.
+    TooMany,
 }
 
 impl Outcome {
@@ -76,6 +86,8 @@ impl Outcome {
             Self::Replaced => "replaced",
             Self::Full => "full",
             Self::Malformed => "malformed",
+            Self::Denied => "denied",
+            Self::TooMany => "too_many",
         }
     }
 }
@@ -98,6 +110,8 @@ pub struct Metrics {
     steps: Family<ByStep, Counter>,
     events: Family<ByEvent, Counter>,
     reports: Family<ByOutcome, Counter>,
+    handshakes_refused: Family<ByCause, Counter>,
+    certificates: Family<OfCertificate, Gauge<f64, AtomicU64>>,
     cycles: Counter,
     woken: Counter,
 }
@@ -152,6 +166,15 @@ impl Default for Metrics {
         registry.register("events", "Events written to the journal", events.clone());
         let reports = Family::default();
         registry.register("reports", "Reports by what became of them", reports.clone());
+        let handshakes_refused = Family::default();
+        registry.register("handshakes_refused", "Connections that were not let in, by why", handshakes_refused.clone());
+        let certificates = Family::default();
+        registry.register_with_unit(
+            "certificate_expiry_timestamp",
+            "When a certificate runs out, in seconds since 1970",
+            Unit::Seconds,
+            certificates.clone(),
+        );
         let cycles = Counter::default();
         registry.register("cycles", "Cycles of the steering loop", cycles.clone());
         let woken = Counter::default();
@@ -172,6 +195,8 @@ impl Default for Metrics {
             steps,
             events,
             reports,
+            handshakes_refused,
+            certificates,
             cycles,
             woken,
         }
@@ -224,6 +249,18 @@ impl Metrics {
         self.permit_changes.get_or_create(&OfPermits { backend: server.backend.to_string(), change }).inc();
     }
 
+    pub(crate) fn handshake_refused(&self, cause: &'static str) {
+        self.handshakes_refused.get_or_create(&ByCause { cause }).inc();
+    }
+
+    /// Replaces all: whose it is (`own`, `ca`, `node`), its name, and when it runs out, in seconds since 1970.
+    pub(crate) fn certificates<'a>(&self, certificates: impl Iterator<Item = (&'static str, &'a str, i64)>) {
+        self.certificates.clear();
+        for (of, name, end) in certificates {
+            self.certificates.get_or_create(&OfCertificate { of, name: name.to_owned() }).set(end as f64);
+        }
+    }
+
     /// Replaces all: a backend that is gone shall not stay in the figures.
     pub(crate) fn budgets(&self, budgets: Vec<Budget<'_>>) {
         let families = [&self.max_unavailable, &self.unavailable, &self.permits, &self.permits_waiting];
@@ -270,6 +307,8 @@ mod tests {
         metrics.step("out");
         metrics.event(crate::steer::FLOOR_HOLDS, Some(&id));
         metrics.cycle(true);
+        metrics.handshake_refused("slow");
+        metrics.certificates([("own", "lb-1", 1_800_000_000)].into_iter());
         metrics.permit(&id, "granted");
         metrics.budgets(vec![Budget { backend: "app", max: 1, unavailable: 0, permits: 0, waiting: 0 }]);
         metrics.servers([(&id, true)].into_iter());

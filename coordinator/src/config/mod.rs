@@ -4,12 +4,14 @@
 //! Guarantees: what a [`Config`] holds fits together. Left to others: whether addresses are this machine's, whether sockets exist.
 
 mod backend;
+mod trust;
 
 use crate::steer::ASKING_BEAT_MS;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use warden_edge::config::{Directories, Faults, Found, Section, Tree};
+use warden_edge::tls::{Files, now};
 use warden_logic::fleet::Policy;
 
 /// The checked configuration.
@@ -19,6 +21,8 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// Where agents report.
     pub listen: SocketAddr,
+    /// Who we are to agents, and whom we take for one; nothing: reports come in the clear, on a loopback address.
+    pub tls: Option<Files>,
     /// The socket of `agentctl fleet`.
     pub admin: PathBuf,
     /// /metrics, /live and /ready.
@@ -35,15 +39,28 @@ pub struct Config {
     pub policy: Policy,
 }
 
-/// Reads and checks the drop-ins.
+/// Reads and checks the drop-ins. The files that they name are not looked at: those may come, and be renewed, later.
 ///
 /// # Errors
 /// Every fault, with file, line, key and remedy. Nothing is applied.
 pub fn load(directories: &Directories) -> Result<Config, Faults> {
-    check(Tree::load(directories)?)
+    finish(Tree::load(directories)?)
 }
 
-fn check(tree: Tree) -> Result<Config, Faults> {
+/// As [`load`], and looks at the files that the drop-ins name, as a person wants to hear of them beforehand.
+///
+/// # Errors
+/// As there.
+pub fn check(directories: &Directories) -> Result<Config, Faults> {
+    let tree = Tree::load(directories)?;
+    let config = read(&tree);
+    if let Some(files) = &config.tls {
+        trust::look(&tree, files, now());
+    }
+    tree.finish(config)
+}
+
+fn finish(tree: Tree) -> Result<Config, Faults> {
     let config = read(&tree);
     tree.finish(config)
 }
@@ -51,6 +68,7 @@ fn check(tree: Tree) -> Result<Config, Faults> {
 fn read(tree: &Tree) -> Config {
     let root = tree.root();
     let listen = address(&root, "listen", "127.0.0.1:7443");
+    let tls = trust::read(&root, &listen);
     let admin = path(&root, "admin", "/run/warden/coordinator.sock");
     let page = address(&root, "page", "127.0.0.1:7480");
     if listen.value == page.value {
@@ -66,6 +84,7 @@ fn read(tree: &Tree) -> Config {
     Config {
         files: tree.files().to_vec(),
         listen: listen.value,
+        tls,
         admin,
         page: page.value,
         socket: haproxy.socket,
@@ -181,18 +200,21 @@ mod tests {
     use warden_logic::moment::Span;
 
     fn parse(text: &str) -> Result<Config, String> {
-        Tree::parse("c.toml", text).and_then(check).map_err(|faults| faults.to_string())
+        Tree::parse("c.toml", text).and_then(finish).map_err(|faults| faults.to_string())
     }
 
     /// The installed sample: as shipped it changes nothing, and with every `#` line switched on it says the defaults.
     #[test]
     fn the_installed_sample_holds_every_key_and_its_default() {
         let sample = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../units/etc/warden/coordinator.d/10-defaults.toml"));
-        let defaults = Config { files: vec!["c.toml".into()], ..parse("").unwrap() };
-        assert_eq!(parse(sample).unwrap(), defaults);
+        // One thing has to be said: how agents report.
+        let defaults = Config { files: vec!["c.toml".into()], ..parse("plain = true").unwrap() };
+        assert_eq!(parse(&format!("plain = true\n{sample}")).unwrap(), defaults);
 
         let switched_on: String =
             sample.lines().map(|line| line.strip_prefix("# ").unwrap_or(line)).map(|line| format!("{line}\n")).collect();
+        assert!(switched_on.contains("\nplain = false\n"));
+        let switched_on = switched_on.replace("plain = false", "plain = true");
         let mut config = parse(&switched_on).unwrap();
         assert_eq!(config.policy.backends.remove("bingo"), Some(BackendPolicy::default()));
         assert_eq!(config, defaults);
@@ -215,7 +237,8 @@ mod tests {
     fn the_page_the_sample_and_the_program_know_the_same_keys() {
         let sample = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../units/etc/warden/coordinator.d/10-defaults.toml"));
         let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md"));
-        let tree = Tree::parse("c.toml", sample.replace("# [backend.bingo]", "[backend.bingo]")).unwrap();
+        let tree =
+            Tree::parse("c.toml", sample.replace("# [backend.bingo]", "[backend.bingo]").replace("# plain = false", "tls = {}")).unwrap();
         read(&tree);
         let known = tree.known();
 
@@ -241,7 +264,7 @@ mod tests {
     #[test]
     fn everything_can_be_said() {
         let config = parse(
-            "listen = '192.0.2.1:1'\nadmin = '/a'\npage = '[::1]:2'\n[haproxy]\nsocket = '/s'\nagent_port = 3\ncycle = '1s'\ncommand_timeout = '50ms'\n\
+            "listen = '192.0.2.1:1'\ntls = { ca = '/c', cert = '/d', key = '/e' }\nadmin = '/a'\npage = '[::1]:2'\n[haproxy]\nsocket = '/s'\nagent_port = 3\ncycle = '1s'\ncommand_timeout = '50ms'\n\
              [agents]\nheartbeat = '2s'\nlease = '6s'\norphan_after = '2m'\n[backend.b]\nmin_in_traffic = 2\nservers = { s1 = 'n1', s2 = 'n2' }\n\
              max_unavailable = '25%'\nmax_suspect_share = 0.333\nsoak = '1m'\npermit_lease = '10m'\nstart_by = '20s'\n[backend.c]\nmax_unavailable = 3\nmax_suspect_share = 1\nsoak = '0s'\n",
         );
@@ -282,6 +305,7 @@ mod tests {
         .unwrap_err();
         let lines: Vec<&str> = faults.lines().collect();
         let expected = [
+            "c.toml: `tls` is missing; agents report over TLS",
             "c.toml:1:10: `listen` must be an address and a port",
             "c.toml:2:9: `admin` must be a whole path",
             "c.toml:3:1: unknown key `pages`; did you mean `page`?",

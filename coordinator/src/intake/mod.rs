@@ -1,32 +1,39 @@
 //! Reports in, directives out: `PUT /v1/nodes/{node}/report`.
 //!
-//! Guarantees: a report is read, checked against its path and version, and handed to the steering loop; the answer is what the loop
+//! Guarantees: only who may speak for a node is listened to, before anything that he sends is read; a report is read, checked against
+//! its path and version, and handed to the steering loop; the answer is what the loop
 //! says after whatever the report changed has been reached. A loop that is busy or stuck gets `unavailable`, never a hanging connection.
-//! Left to others: which report is newer (`warden_logic::fleet::roster`), who may speak for which node (mutual TLS, with a later issue).
+//! Left to others: which report is newer (`warden_logic::fleet::roster`), who may speak for which node (`trust`).
 
 use crate::metrics::{Metrics, Outcome};
 use crate::steer::{Call, Calls};
+use crate::trust::Trust;
 use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::extract::{Path, Request, State};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::put;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
-use warden_edge::serve::Limits;
+use warden_edge::serve::{Certified, Limits};
 use warden_logic::fleet::roster::Refused;
 use warden_logic::moment::Moment;
+use warden_logic::trust::callers::Why;
 use warden_protocol::v1::VERSION;
 use warden_protocol::v1::error::{ErrorBody, ErrorCode};
 use warden_protocol::v1::report::{Directives, Report};
 
 /// Services of one node. A report of so many, at about 1 kB each, still fits into the largest body.
 const MOST_SERVICES: usize = 256;
+/// Bytes of a report.
+const LARGEST: usize = 512 * 1024;
 /// A DNS name's limit.
 const LONGEST_NAME: usize = 253;
 
@@ -36,7 +43,7 @@ pub fn limits(heartbeat: Duration) -> Limits {
     // A connection an agent: 10,000 is the aim, and some room for those that come again before the old one is gone. An idle
     // connection is one that missed three heartbeats.
     let head = (heartbeat * 3).max(Duration::from_secs(30));
-    Limits { connections: 12_000, body: 512 * 1024, head, answer: Duration::from_secs(10), ..Limits::default() }
+    Limits { connections: 12_000, body: LARGEST, head, answer: Duration::from_secs(10), ..Limits::default() }
 }
 
 /// What the handler needs.
@@ -46,15 +53,18 @@ pub struct Intake {
     pub calls: Calls,
     /// How long a report waits for the loop, and again for its answer.
     pub patience: Duration,
-    /// Where malformed reports are counted.
+    /// Where reports are counted that go no further.
     pub metrics: Arc<Metrics>,
+    /// Who may report.
+    pub trust: Arc<Trust>,
     /// The clock.
     pub clock: fn() -> Moment,
 }
 
 /// The routes for agents.
 pub fn router(intake: Intake) -> Router {
-    Router::new().route("/v1/nodes/{node}/report", put(report)).fallback(nothing_here).with_state(intake)
+    let report = put(report).route_layer(from_fn_with_state(intake.clone(), admit));
+    Router::new().route("/v1/nodes/{node}/report", report).fallback(nothing_here).with_state(intake)
 }
 
 /// A refusal: the code decides the status.
@@ -77,9 +87,36 @@ async fn nothing_here() -> Response {
     Refusal::new(ErrorCode::NotFound, "there is only PUT /v1/nodes/NODE/report").into_response()
 }
 
+/// Whether somebody may speak for a node. The body of who may not is not even waited for.
+async fn admit(State(intake): State<Intake>, Path(node): Path<String>, request: Request, next: Next) -> Response {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if node.is_empty() || node.len() > LONGEST_NAME || !node.chars().all(plain) {
+        intake.metrics.report(Outcome::Malformed);
+        let text = format!("a node's name has letters, digits, `-`, `_` and `.`, at most {LONGEST_NAME} of them");
+        return Refusal::new(ErrorCode::BadRequest, text).into_response();
+    }
+    let shown = request.extensions().get::<Certified>().map(|Certified(certificate)| Arc::clone(certificate));
+    let Err(denied) = intake.trust.admit(&node, shown.as_deref()) else { return next.run(request).await };
+    let (outcome, code) = match denied.why {
+        Why::OtherName | Why::RunOut => (Outcome::Denied, ErrorCode::Forbidden),
+        Why::TooOften => (Outcome::TooMany, ErrorCode::TooMany),
+    };
+    intake.metrics.report(outcome);
+    let mut refusal = Refusal::new(code, denied.text).into_response();
+    if denied.why == Why::RunOut {
+        // The next connection has to be under a certificate that is good.
+        refusal.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    refusal
+}
+
 async fn report(State(intake): State<Intake>, Path(node): Path<String>, body: Result<Bytes, BytesRejection>) -> Response {
     let arrived = (intake.clock)();
-    let read = body.map_err(|rejection| Refusal::new(ErrorCode::BadRequest, rejection.body_text())).and_then(|body| read(&node, &body));
+    let unread = |rejection: BytesRejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Refusal::new(ErrorCode::TooLarge, format!("a report has at most {LARGEST} bytes")),
+        _ => Refusal::new(ErrorCode::BadRequest, rejection.body_text()),
+    };
+    let read = body.map_err(unread).and_then(|body| read(&node, &body));
     let answer = match read {
         Ok(report) => hand_over(&intake, report, arrived).await,
         Err(refusal) => {
@@ -105,10 +142,6 @@ fn read(node: &str, body: &[u8]) -> Result<Report, Refusal> {
     }
     if report.node != node {
         return Err(bad(format!("the report is of node {:?}, the path says {node:?}", report.node)));
-    }
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if node.is_empty() || node.len() > LONGEST_NAME || !node.chars().all(plain) {
-        return Err(bad("a node's name has letters, digits, `-`, `_` and `.`, at most 253 of them".to_owned()));
     }
     if report.services.len() > MOST_SERVICES {
         return Err(bad(format!("{} services; a node has at most {MOST_SERVICES}", report.services.len())));

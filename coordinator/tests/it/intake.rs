@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use warden_coordinator::intake::{Intake, limits, router};
 use warden_coordinator::metrics::Metrics;
+use warden_coordinator::trust::Trust;
 use warden_coordinator::{now, steer};
 use warden_edge::serve;
 use warden_logic::fleet::roster::Refused;
@@ -24,7 +25,8 @@ impl Desk {
     fn open() -> Self {
         let (sender, calls) = mpsc::channel(1);
         let metrics = Arc::new(Metrics::default());
-        let intake = Intake { calls: sender, patience: Duration::from_millis(300), metrics: Arc::clone(&metrics), clock: now };
+        let trust = Arc::new(Trust::new(None, Arc::clone(&metrics), now));
+        let intake = Intake { calls: sender, patience: Duration::from_millis(300), metrics: Arc::clone(&metrics), trust, clock: now };
         let listener = serve::bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(serve::tcp(listener, router(intake), limits(Duration::from_secs(1))));
@@ -95,7 +97,7 @@ async fn what_is_no_report_is_refused_with_a_sentence() {
     assert!(message.starts_with("257 services"), "{message}");
 
     let (status, code, _) = desk.refused("n1", vec![b' '; 600 * 1024]).await;
-    assert_eq!((status, code), (400, ErrorCode::BadRequest));
+    assert_eq!((status, code), (413, ErrorCode::TooLarge));
     assert!(desk.metrics.text().contains("reports_total{outcome=\"malformed\"} 6"), "{}", desk.metrics.text());
 }
 

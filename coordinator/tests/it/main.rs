@@ -11,3 +11,7 @@ mod permits;
 mod program;
 mod steering;
 mod support;
+mod trust;
+
+#[path = "../../../crates/edge/tests/it/authority.rs"]
+mod authority;

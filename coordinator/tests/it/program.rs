@@ -36,7 +36,7 @@ impl Stand {
         let folder = tempfile::Builder::new().prefix("warden-coordinator-").tempdir_in("/tmp").unwrap();
         let (listen, page) = (free_port(), free_port());
         let config = format!(
-            "listen = '127.0.0.1:{listen}'\nadmin = '{}'\npage = '127.0.0.1:{page}'\n[haproxy]\nsocket = '{}'\nagent_port = {}\ncycle = '100ms'\n[backend.app]\n{backend}\n",
+            "listen = '127.0.0.1:{listen}'\nplain = true\nadmin = '{}'\npage = '127.0.0.1:{page}'\n[haproxy]\nsocket = '{}'\nagent_port = {}\ncycle = '100ms'\n[backend.app]\n{backend}\n",
             folder.path().join("admin.sock").display(),
             haproxy.socket().display(),
             haproxy.agent_port,
@@ -377,12 +377,12 @@ fn check(text: &str) -> Output {
 
 #[test]
 fn check_names_every_fault_and_exits_with_64() {
-    let out = check("listen = 7\n[haproxy]\nsocket = 'x'\n");
+    let out = check("listen = 7\nplain = true\n[haproxy]\nsocket = 'x'\n");
     let said = String::from_utf8(out.stderr).unwrap();
     assert_eq!(out.status.code(), Some(64), "{said}");
     assert!(said.contains("x.toml:1:10: `listen` must be text in quotes, and is a whole number\n"), "{said}");
-    assert!(said.contains("x.toml:3:10: `socket` must be a whole path"), "{said}");
-    assert_eq!(check("page = '127.0.0.1:1'\n").status.code(), Some(0));
+    assert!(said.contains("x.toml:4:10: `socket` must be a whole path"), "{said}");
+    assert_eq!(check("plain = true\npage = '127.0.0.1:1'\n").status.code(), Some(0));
     let out = Command::new(PROGRAM).arg("--nonsense").output().unwrap();
     assert_eq!(out.status.code(), Some(64));
 }
@@ -392,8 +392,11 @@ fn an_address_that_is_taken_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let port = taken.local_addr().unwrap().port();
-    std::fs::write(folder.path().join("x.toml"), format!("listen = '127.0.0.1:{port}'\n[haproxy]\nagent_port = {}\n", free_port()))
-        .unwrap();
+    std::fs::write(
+        folder.path().join("x.toml"),
+        format!("listen = '127.0.0.1:{port}'\nplain = true\n[haproxy]\nagent_port = {}\n", free_port()),
+    )
+    .unwrap();
     let out = Command::new(PROGRAM).arg("--config").arg(folder.path()).output().unwrap();
     let said = String::from_utf8(out.stderr).unwrap();
     assert_eq!(out.status.code(), Some(1), "{said}");

@@ -22,8 +22,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// A server that closes idle connections does so after half a minute; ours should be gone before.
-const IDLE: Duration = Duration::from_secs(25);
+/// Longer than anybody waits between two requests who asks again and again. A server may close them earlier, which is noticed.
+const IDLE: Duration = Duration::from_secs(150);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]

@@ -27,6 +27,8 @@ pub enum ErrorCode {
     Refused,
     /// The message is longer than any that makes sense.
     TooLarge,
+    /// The caller asks more often than anybody has to.
+    TooMany,
     /// An older report than the one held: its order says that it was overtaken.
     Stale,
     /// The program cannot answer now; the same call may work later.
@@ -44,6 +46,7 @@ impl ErrorCode {
             Self::MethodNotAllowed => 405,
             Self::Stale | Self::Refused => 409,
             Self::TooLarge => 413,
+            Self::TooMany => 429,
             Self::Unavailable => 503,
         }
     }
