@@ -29,7 +29,7 @@ impl Program {
         let folder = tempfile::Builder::new().prefix("warden-page-").tempdir_in("/tmp").unwrap();
         let (listen, page) = (free_port(), free_port());
         let config = format!(
-            "listen = '127.0.0.1:{listen}'\nadmin = '{}'\npage = '127.0.0.1:{page}'\n[haproxy]\nsocket = '{}'\nagent_port = {}\ncycle = '100ms'\n[backend.app]\n",
+            "plain = true\nlisten = '127.0.0.1:{listen}'\nadmin = '{}'\npage = '127.0.0.1:{page}'\n[haproxy]\nsocket = '{}'\nagent_port = {}\ncycle = '100ms'\n[backend.app]\n",
             folder.path().join("admin.sock").display(),
             haproxy.socket().display(),
             haproxy.agent_port,
