@@ -4,7 +4,7 @@
 //! [`Company`] is gone, so are units, configuration and rights. Left to others: what the agent makes of them ([`crate::judged`]).
 
 use crate::put_back::PutBack;
-use crate::stand::Stand;
+use crate::stand::{PATIENCE, Stand};
 use anyhow::{Context, Result, ensure};
 use warden_lab::Node;
 
@@ -133,6 +133,8 @@ impl Company {
     /// # Errors
     /// With what went wrong; nothing is left of it.
     pub fn gather(stand: &Stand, node: &str, members: &[Companion]) -> Result<Self> {
+        // The end of the scenario before may have restarted it.
+        stand.wait(PATIENCE, |stand| stand.agent(node))?;
         let node = stand.node(node)?;
         let away = PutBack::by(&node, AWAY);
         let clear = "ls -d /run/warden-scenario /run/systemd/system/scenario-* /run/warden/agent.d/60-scenario-* 2>/dev/null || true";

@@ -147,13 +147,21 @@ impl Judged {
         })
     }
 
-    /// The agent, or the one that came after it, has gone on with its work since `before`: it judges afresh what is probed, it has
-    /// seen every process again, its coordinator hears of it, and what comes next comes when it would have.
+    /// As [`Judged::judges_on_after`], and its coordinators hear of it.
     ///
     /// # Errors
     /// With what is missing.
     pub fn goes_on_after(&self, before: &Self) -> Result<()> {
         ensure!(self.connected, "no coordinator answers the agent yet");
+        self.judges_on_after(before)
+    }
+
+    /// The agent, or the one that came after it, has gone on with its work since `before`: it judges afresh what is probed, it has
+    /// seen every process again, and what comes next comes when it would have.
+    ///
+    /// # Errors
+    /// With what is missing.
+    pub fn judges_on_after(&self, before: &Self) -> Result<()> {
         for now in &self.services {
             let Ok(old) = before.of(&now.unit) else { continue };
             ensure!(now.invocation == old.invocation, "{} has not been seen again yet", now.unit);

@@ -2,13 +2,13 @@
 //!
 //! The machines share this computer's clock, so it is the agent alone for which it steps: libfaketime stands between.
 
-use super::{Agent, await_verdict, changes_nothing, nobody_noticed};
+use super::{Agent, always, await_verdict, changes_nothing, is_up, nobody_noticed};
 use crate::harness::under;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use warden_protocol::vocab::ServiceState;
 use warden_scenarios::company::unit;
 use warden_scenarios::timeline::now_micros;
-use warden_scenarios::{Companion, Company, Mix, PutBack, Stand};
+use warden_scenarios::{Companion, Company, Judged, Mix, PutBack, Stand};
 
 const CREW: [Companion; 3] = [
     // All of these would be over after two hours.
@@ -56,18 +56,34 @@ fn lab_clock_steps() -> Result<()> {
         let maps = company.shell("cat /proc/$(systemctl show --value --property=MainPID warden-agent)/maps")?;
         ensure!(maps.contains(&library), "the agent's clock cannot be stepped");
 
-        let steps = |what: &str, to: i64| {
-            changes_nothing(stand, &name, what, Agent::Same, || {
-                company.write(&clock, &format!("{to:+}\n"))?;
-                let shown = company.shell(&format!("echo $(( $(env {settings} date +%s) - $(date +%s) ))"))?.parse::<i64>()?;
-                ensure!((to - 2..=to + 2).contains(&shown), "the clock was stepped by {shown} s");
-                Ok(())
-            })
+        let step = |to: i64| -> Result<()> {
+            company.write(&clock, &format!("{to:+}\n"))?;
+            let shown = company.shell(&format!("echo $(( $(env {settings} date +%s) - $(date +%s) ))"))?.parse::<i64>()?;
+            ensure!((to - 2..=to + 2).contains(&shown), "the clock was stepped by {shown} s");
+            Ok(())
         };
+        let steps = |what: &str, to: i64| changes_nothing(stand, &name, what, Agent::Same, || step(to));
         steps("a step of the clock by two hours", 7_200)?;
         restarted("a restart of the agent after the step")?;
-        steps("a step of the clock back by four hours", -7_200)?;
+        steps("a step of the clock back by two hours", 0)?;
         restarted("a restart of the agent after the step back")?;
+        // Before anything that has a date on it: a certificate is not good yet then, and the agent may be on its own.
+        let before = Judged::by(stand, &name)?;
+        step(-100 * 86_400)?;
+        company.shell("systemctl restart warden-agent")?;
+        always(
+            stand,
+            |now: &Judged| {
+                now.same_as(&before)?;
+                is_up(stand, &name)
+            },
+            |stand| Judged::by(stand, &name),
+            |now| {
+                ensure!(now.began.after(before.began), "the agent is not back yet");
+                now.judges_on_after(&before)
+            },
+        )
+        .context("a restart of the agent long ago")?;
         steps("the right time again", 0)?;
         Ok(now_micros())
     })?;

@@ -32,8 +32,8 @@ fn lab_units_reloaded_renamed_removed_and_masked() -> Result<()> {
         from = now_micros();
         reloaded(stand, &name, &company)?;
         masked(stand, &name, &company)?;
-        renamed(stand, &name, &company)?;
         removed(stand, &name, &company)?;
+        renamed(stand, &name, &company)?;
         Ok(now_micros())
     })?;
     let disturbed: Vec<_> = ["renamed", "removed", "masked"].map(unit).to_vec();
