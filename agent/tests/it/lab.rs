@@ -15,8 +15,9 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 use warden_agent::journal::{HITS_A_SECOND, Matcher, Rule, Tail};
+use warden_agent::systemd::Units;
 use warden_edge::clock::monotonic_micros;
-use warden_logic::service::input::{Input, LogHit};
+use warden_logic::service::input::{Input, LogHit, UnitSeen};
 
 const DOOM: &str = "We all gonna die";
 
@@ -41,7 +42,7 @@ impl Drop for Service {
     fn drop(&mut self) {
         let name = &self.0;
         let _ = Command::new("sh")
-            .args(["-c", &format!("systemctl stop {name}; rm -f /run/systemd/system/{name}; systemctl daemon-reload")])
+            .args(["-c", &format!("systemctl stop {name} 2>/dev/null; rm -f /run/systemd/system/{name} /etc/systemd/system/{name}; systemctl daemon-reload")])
             .status();
     }
 }
@@ -89,6 +90,50 @@ impl Host for Real {
 async fn lab_the_real_systemd_holds_the_contract() {
     let body = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nExecStart=/bin/sleep infinity\nRestart=always\nRestartSec=50ms\n";
     contract::holds(&mut Real(Service::start("warden-contract.service", body))).await;
+}
+
+fn unit(input: &Input, wanted: impl Fn(&UnitSeen) -> bool) -> Option<UnitSeen> {
+    if let Input::Unit(seen) = input { wanted(seen).then(|| seen.clone()) } else { None }
+}
+
+#[tokio::test]
+#[ignore = "needs a machine that systemd has booted; tests/on-machine.sh runs it there"]
+async fn lab_a_unit_masked_removed_or_renamed_is_followed() {
+    let service = Service::start("warden-followed.service", "[Service]\nExecStart=/bin/sleep infinity\n");
+    let (name, folder) = (&service.0, "/run/systemd/system");
+    let other = Service("warden-followed-again.service".to_owned());
+    let renamed = &other.0;
+    let (sender, mut inputs) = mpsc::channel(64);
+    let _units = Units::start(vec![name.clone()], sender);
+    let runs = |loaded| move |input: &Input| unit(input, |seen| seen.loaded == loaded && seen.main_pid > 0);
+    let first = until(&mut inputs, "the first reading", runs(true)).await;
+
+    // Neither a mask nor the want of a file ends what runs.
+    for (there, back) in [
+        (format!("systemctl mask {name}"), format!("systemctl unmask {name}")),
+        (
+            format!("mv {folder}/{name} {folder}/{name}.away && systemctl daemon-reload"),
+            format!("mv {folder}/{name}.away {folder}/{name} && systemctl daemon-reload"),
+        ),
+    ] {
+        run(&there);
+        let seen = until(&mut inputs, &there, runs(false)).await;
+        assert_eq!((seen.main_pid, seen.invocation), (first.main_pid, first.invocation));
+        run(&back);
+        let seen = until(&mut inputs, &back, runs(true)).await;
+        assert_eq!((seen.main_pid, seen.invocation), (first.main_pid, first.invocation));
+    }
+
+    // Its name is that of another unit now, and so are its processes.
+    run(&format!(
+        "systemctl stop {name} && mv {folder}/{name} {folder}/{renamed} && ln -s {renamed} {folder}/{name} && systemctl daemon-reload && \
+         systemctl start {renamed}"
+    ));
+    for what in ["its process", "its next process"] {
+        let invocation = run(&format!("systemctl show --value --property=InvocationID {renamed}"));
+        until(&mut inputs, what, |input| runs(true)(input)?.invocation.filter(|found| found.to_string() == invocation.trim())).await;
+        run(&format!("systemctl restart {renamed}"));
+    }
 }
 
 /// A service that logs what is written to its pipe, line by line.
@@ -227,6 +272,40 @@ async fn lab_rotation_and_a_restart_of_journald_lose_nothing() {
     }
     assert_eq!(tail.health().hits[&3], 5);
     assert_eq!(tail.health().error, None);
+}
+
+/// journald goes on again, whatever came of the test.
+struct Stuck;
+
+impl Stuck {
+    fn begin() -> Self {
+        run("systemctl kill --signal=STOP --kill-whom=main systemd-journald");
+        Self
+    }
+}
+
+impl Drop for Stuck {
+    fn drop(&mut self) {
+        let _ = Command::new("systemctl").args(["kill", "--signal=CONT", "--kill-whom=main", "systemd-journald"]).status();
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs a machine that systemd has booted; tests/on-machine.sh runs it there"]
+async fn lab_lines_that_wait_for_a_stuck_journald_are_read_when_it_goes_on() {
+    let talker = Talker::start("talker", "");
+    let state = tempfile::tempdir().unwrap();
+    let (tail, mut inputs) = start(vec![talker.rule()], state.path(), None);
+    settled(&talker, &tail).await;
+    let stuck = Stuck::begin();
+    talker.say(DOOM);
+    // Who reads waits for no journald: the end, and another begin.
+    assert!(tail.stop().await);
+    let (next, mut after) = start(vec![talker.rule()], state.path(), None);
+    drop(stuck);
+    until(&mut after, "the line", hit).await;
+    assert!(inputs.recv().await.is_none(), "and it is told once");
+    assert_eq!((next.health().hits[&3], next.health().error), (1, None));
 }
 
 #[tokio::test]
