@@ -238,17 +238,23 @@ async fn one_node_cannot_use_up_what_is_there_for_all() {
     let agent = stand.agent(&stand.issue("n1"), "n1");
     // Not even reports: refused before they are read.
     let mut refused = None;
-    for _ in 0..2_000 {
-        let answer = timeout(PATIENCE, agent.put(b"{}".to_vec(), 10_000)).await.unwrap().unwrap();
-        if answer.status == 429 {
-            refused = Some(serde_json::from_slice::<ErrorBody>(&answer.body).unwrap());
+    for _ in 0..500 {
+        // Several at once, so that a busy computer does not make the caller modest.
+        let answers = futures_util::future::join_all((0..4).map(|_| agent.put(b"{}".to_vec(), 10_000)));
+        for answer in timeout(PATIENCE, answers).await.unwrap() {
+            let answer = answer.unwrap();
+            assert!([400, 429].contains(&answer.status), "{}", answer.status);
+            if answer.status == 429 {
+                refused = Some(serde_json::from_slice::<ErrorBody>(&answer.body).unwrap());
+            }
+        }
+        if refused.is_some() {
             break;
         }
-        assert_eq!(answer.status, 400);
     }
     let refused = refused.expect("a limit is reached");
     assert_eq!((refused.code, refused.message.contains("50 reports a second")), (ErrorCode::TooMany, true));
-    stand.until_counted("reports_total{outcome=\"too_many\"} 1").await;
+    stand.until_counted("reports_total{outcome=\"too_many\"} ").await;
     stand.until_logged("are too many").await;
     is_heard(&stand.agent(&stand.issue("n2"), "n2"), &mut Voice::of("n2")).await;
 
