@@ -1,9 +1,11 @@
 //! bingo judged otherwise: another way to judge it, on one node, for a while.
 
 use crate::put_back::PutBack;
-use crate::stand::{BALANCER, Stand};
+use crate::stand::{BALANCER, PATIENCE, Stand};
 use anyhow::{Context, Result, ensure};
 use warden_lab::Node;
+use warden_protocol::v1::control::ServiceStatus;
+use warden_protocol::vocab::ServiceState;
 
 /// The file that is changed, and put back.
 const FILE: &str = "/etc/warden/agent.d/50-bingo.toml";
@@ -45,6 +47,7 @@ impl<'s> Judgement<'s> {
         let out = machine.exec_with_input(&text, &["sh", "-c", &format!("cat > {FILE}")])?;
         ensure!(out.ok(), "{FILE} cannot be written: {}", out.stderr);
         machine.run(&["agentctl", "reload"]).with_context(|| format!("the agent does not take\n{text}"))?;
+        serves(stand, node)?;
         stand.await_whole()?;
         Ok(judgement)
     }
@@ -52,6 +55,20 @@ impl<'s> Judgement<'s> {
     fn machine(&self) -> Result<Node> {
         self.stand.node(&self.node)
     }
+}
+
+/// Waits until the agent of a node says that bingo serves, and which process that is. What the coordinator says may be the word of
+/// an agent that was restarted since.
+///
+/// # Errors
+/// With what was missing at the end.
+pub fn serves(stand: &Stand, node: &str) -> Result<ServiceStatus> {
+    stand.wait(PATIENCE, |stand| {
+        let service = stand.service(node)?;
+        ensure!(service.state == ServiceState::Serving, "{node} is {}: {}", service.state, service.reason.text);
+        ensure!(service.process.is_some(), "{node}'s agent has not seen the process");
+        Ok(service)
+    })
 }
 
 /// Has the coordinator look at what was restarted on a permit for a moment only, before it gives the next; until this is dropped.

@@ -3,6 +3,7 @@
 //! A toy has a folder below [`FOLDER`], a unit in `/run/systemd/system` and a table of configuration; [`Toys`] puts them in place and
 //! takes them away when it is dropped, also what an earlier run that was killed has left behind. Nothing of it touches bingo.
 
+use crate::judgement::serves;
 use crate::stand::{PATIENCE, Stand};
 use crate::story::Story;
 use crate::timeline;
@@ -178,6 +179,7 @@ impl<'s> Toys<'s> {
         machine.run(&["systemctl", "daemon-reload"])?;
         machine.run(&["warden-agent", "polkit", "--install"])?;
         machine.run(&["agentctl", "reload"]).context("the agent does not take the toys")?;
+        serves(stand, node).context("beside the toys")?;
         for toy in toys {
             toys_here.await_state(toy.name, ServiceState::Stopped).context("before its start")?;
             machine.run(&["systemctl", "start", "--no-block", &toy.unit_name()])?;
