@@ -1,16 +1,17 @@
 //! The coordinator: moves traffic between nodes through HAProxy's runtime socket.
 //!
 //! In reading order: [`config`]; [`steer`], the loop that observes, plans and applies; [`haproxy`], the only folder that knows
-//! HAProxy's text; [`trust`], who may report; [`intake`], where agents do; [`api`], what people read; [`page`], what they look at;
-//! [`metrics`]; and below, how it is put together.
+//! HAProxy's text; [`trust`], who may report; [`intake`], where agents do; [`api`], what people read and ask for; [`keep`], where what
+//! they want is written down; [`page`], what they look at; [`metrics`]; and below, how it is put together.
 //!
-//! Soft state: whatever it knows, agents tell it within a second. Starting, stopping and crashing change nothing in HAProxy.
+//! Soft state: whatever it knows, agents tell it within a second; only what operators want is kept. Starting, stopping and crashing change nothing in HAProxy.
 //! Left to others: decisions (`warden-logic`), messages (`warden-protocol`).
 
 pub mod api;
 pub mod config;
 pub mod haproxy;
 pub mod intake;
+pub mod keep;
 pub mod metrics;
 pub mod page;
 pub mod steer;
@@ -23,6 +24,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use trust::Trust;
 use warden_edge::chain::Chain;
@@ -31,6 +33,7 @@ use warden_edge::serve::{self, Limits, TlsLimits};
 use warden_edge::signals::{Signal, Signals};
 use warden_edge::tls::Refused;
 use warden_edge::{clock, notify};
+use warden_logic::fleet::wishes::Wishes;
 use warden_logic::moment::{Moment, Span};
 
 /// Why the coordinator could not begin, or ended by itself.
@@ -43,6 +46,8 @@ pub enum RunError {
     Signals(#[source] io::Error),
     #[error("no thread for certificates")]
     Thread(#[source] io::Error),
+    #[error("no thread for what operators want")]
+    Keeper(#[source] io::Error),
     #[error("cannot learn this machine's name")]
     HostName(#[source] io::Error),
     #[error("a task ended that should never end")]
@@ -68,6 +73,13 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
     let page = page::bind(config.page).map_err(name(config.page.to_string()))?;
     let admin = serve::bind_unix(&config.admin).await.map_err(name(config.admin.display().to_string()))?;
 
+    let wishes = keep::load(&config.state_directory, now(), clock::realtime_micros() / 1_000).unwrap_or_else(|fault| {
+        tracing::error!("{fault}");
+        Wishes::default()
+    });
+    let keeper = keep::Keeper::start(&config.state_directory).map_err(RunError::Keeper)?;
+    let (operators, of_reload) = watch::channel(config.operators.clone());
+
     let metrics = Arc::new(Metrics::default());
     let board = Board::default();
     let runtime = haproxy::Socket::new(&config.socket);
@@ -84,6 +96,8 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
             socket: config.socket.display().to_string(),
             // Milliseconds of the wall clock: more than one a millisecond is never given.
             first_permit: clock::realtime_micros() / 1_000,
+            wishes,
+            keeper,
             clock: now,
         },
     );
@@ -109,7 +123,8 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
     };
     tasks.spawn(Arc::clone(&trust).keep(certificates));
     tasks.spawn(serve::tcp(page, api::page(health).merge(page::router(looks)), Limits::default()));
-    tasks.spawn(serve::unix(admin, api::admin(calls.clone()), Limits::default()));
+    let desk = api::Desk { calls: calls.clone(), operators: of_reload };
+    tasks.spawn(serve::unix(admin, api::admin(desk), api::limits()));
 
     notify::ready("begins: waits for HAProxy and for agents");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %config.listen, haproxy = %config.socket.display(), "the coordinator begins; HAProxy stays as it is until agents report");
@@ -128,6 +143,7 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
                     notify::reloading();
                     trust.look_again();
                     reload(&mut config, directories);
+                    operators.send_replace(config.operators.clone());
                     notify::ready("configuration read again");
                     // The loop takes calls as long as it lives, and when it does not, nothing here matters any more.
                     drop(calls.send(steer::Call::Policy(config.policy.clone())).await);
@@ -150,13 +166,14 @@ fn reload(config: &mut Config, directories: &Directories) {
         Ok(new) => new,
         Err(faults) => return refuse(&faults),
     };
-    let fixed = Config { files: new.files.clone(), policy: new.policy.clone(), ..config.clone() };
+    let fixed = Config { files: new.files.clone(), operators: new.operators.clone(), policy: new.policy.clone(), ..config.clone() };
     if fixed != new || new.policy.agent_port != config.policy.agent_port {
         tracing::warn!(
             "addresses, sockets, `tls`, `plain`, `cycle`, `command_timeout`, `heartbeat` and `agent_port` change with a restart only: systemctl restart warden-coordinator"
         );
     }
     config.files = new.files;
+    config.operators = new.operators;
     config.policy = warden_logic::fleet::Policy { agent_port: config.policy.agent_port, ..new.policy };
     tracing::info!("the configuration was read again");
 }

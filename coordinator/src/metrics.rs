@@ -106,6 +106,8 @@ pub struct Metrics {
     permits: Family<OfBackend, Gauge>,
     permits_waiting: Family<OfBackend, Gauge>,
     permit_changes: Family<OfPermits, Counter>,
+    paused: Gauge,
+    drained: Family<OfServer, Gauge>,
     resyncs: Family<ByCause, Counter>,
     steps: Family<ByStep, Counter>,
     events: Family<ByEvent, Counter>,
@@ -154,6 +156,10 @@ impl Default for Metrics {
         registry.register("permits_waiting", "Servers whose agents ask for a permit and have none yet", permits_waiting.clone());
         let permit_changes = Family::default();
         registry.register("permit_changes", "What happened to permits", permit_changes.clone());
+        let paused = Gauge::default();
+        registry.register("paused", "1 while an operator's pause holds", paused.clone());
+        let drained = Family::default();
+        registry.register("drained", "1 while an operator's drain is on the server", drained.clone());
         let resyncs = Family::default();
         registry.register(
             "haproxy_resyncs",
@@ -191,6 +197,8 @@ impl Default for Metrics {
             permits,
             permits_waiting,
             permit_changes,
+            paused,
+            drained,
             resyncs,
             steps,
             events,
@@ -273,6 +281,16 @@ impl Metrics {
         }
     }
 
+    /// Replaces all: what is over shall not stay in the figures.
+    pub(crate) fn wishes<'a>(&self, paused: bool, drained: impl Iterator<Item = &'a ServerId>) {
+        self.paused.set(i64::from(paused));
+        self.drained.clear();
+        for id in drained {
+            let labels = OfServer { backend: id.backend.to_string(), server: id.server.to_string() };
+            self.drained.get_or_create(&labels).set(1);
+        }
+    }
+
     /// Replaces all: a server that is gone shall not stay in the figures.
     pub(crate) fn servers<'a>(&self, servers: impl Iterator<Item = (&'a ServerId, bool)>) {
         self.server_in.clear();
@@ -311,6 +329,7 @@ mod tests {
         metrics.certificates([("own", "lb-1", 1_800_000_000)].into_iter());
         metrics.permit(&id, "granted");
         metrics.budgets(vec![Budget { backend: "app", max: 1, unavailable: 0, permits: 0, waiting: 0 }]);
+        metrics.wishes(true, [&id].into_iter());
         metrics.servers([(&id, true)].into_iter());
         metrics.nodes([("n1", Span::from_millis(1))].into_iter());
         metrics

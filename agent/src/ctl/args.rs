@@ -140,6 +140,50 @@ pub(super) enum FleetCommand {
 Example:
   watch -c -n1 'CLICOLOR_FORCE=1 agentctl fleet status'")]
     Status(FleetOptions),
+    /// What holds a server up, and what opens the way
+    #[command(after_help = "\
+Examples:
+  agentctl fleet explain bingo-1          a node, or a server
+  agentctl fleet explain bingo/bingo-1    one server of that name")]
+    Explain {
+        /// A node, a server, or BACKEND/SERVER
+        name: String,
+        #[command(flatten)]
+        document: Document,
+    },
+    /// What the coordinator saw and did, from this machine's journal: one line an event
+    #[command(after_help = "\
+Examples:
+  agentctl fleet events --follow                what happens, as it happens
+  agentctl fleet events --since yesterday --server bingo-1")]
+    Events(FleetEventOptions),
+    /// Take a server out of rotation, whatever its agent says; kept over restarts
+    #[command(after_help = "\
+Example:
+  agentctl fleet drain bingo-1 --reason \"disk swap\"    undone by agentctl fleet undrain bingo-1")]
+    Drain(FleetWish),
+    /// The end of a drain: back in rotation as soon as it is fit
+    #[command(after_help = "\
+Example:
+  agentctl fleet undrain bingo-1")]
+    Undrain(FleetWish),
+    /// Begin nothing by plan: no permit is given. What is sick goes out, what is fit goes back as ever
+    #[command(after_help = "\
+Examples:
+  agentctl fleet pause --for 1h --reason \"database upgrade\"    ends by itself
+  agentctl fleet pause                                        until agentctl fleet resume")]
+    Pause {
+        /// It ends by itself after this time, as in 30m or 1h30m
+        #[arg(long = "for", value_name = "TIME", value_parser = time)]
+        time: Option<SignedDuration>,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// The end of a pause
+    #[command(after_help = "\
+Example:
+  agentctl fleet resume")]
+    Resume(Why),
 }
 
 #[derive(Debug, Subcommand)]
@@ -220,6 +264,28 @@ pub(super) struct EventOptions {
 }
 
 #[derive(Debug, ArgumentGroup)]
+pub(super) struct FleetEventOptions {
+    /// Of this incident only
+    #[arg(long, value_name = "ID")]
+    pub(super) incident: Option<String>,
+    /// Not older than this, as journalctl takes it: yesterday, "10 min ago", 14:00
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
+    /// Of this server only
+    #[arg(long)]
+    pub(super) server: Option<String>,
+    /// Go on with what happens
+    #[arg(long, short)]
+    pub(super) follow: bool,
+    /// The last so many; 50 when neither a time nor an incident is given
+    #[arg(long, short = 'n', value_name = "N")]
+    pub(super) lines: Option<usize>,
+    /// Print the journal's records as JSON, one a line
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ArgumentGroup)]
 pub(super) struct Document {
     /// Print the whole document as JSON instead
     #[arg(long)]
@@ -240,6 +306,24 @@ pub(super) struct At {
 pub(super) struct Wish {
     /// The service, `.service` may be left out; needed only where a node has several
     pub(super) unit: Option<String>,
+    /// Why, for whoever looks next
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(super) reason: String,
+    #[command(flatten)]
+    pub(super) at: At,
+}
+
+/// What is asked of the coordinator for a server, and why.
+#[derive(Debug, ArgumentGroup)]
+pub(super) struct FleetWish {
+    /// A node, a server, or BACKEND/SERVER
+    pub(super) name: String,
+    #[command(flatten)]
+    pub(super) why: Why,
+}
+
+#[derive(Debug, ArgumentGroup)]
+pub(super) struct Why {
     /// Why, for whoever looks next
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(super) reason: String,

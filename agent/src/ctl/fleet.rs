@@ -1,10 +1,49 @@
-//! `agentctl fleet status`: every server of every backend, one line each.
+//! `agentctl fleet`: every server of every backend, one line each; why one is where it is ([`explain`]); and what people ask of the
+//! coordinator ([`act`]).
 
-use super::style::{BAD, BOLD, CARE, DIM, GOOD, columns, of_state, paint, sentence, span};
-use super::{Fitness, status};
+mod act;
+pub mod explain;
+
+use super::args::{Document, FleetCommand};
+use super::peer::Line;
+use super::style::{BAD, BOLD, CARE, DIM, GOOD, clock, columns, of_state, paint, sentence, span};
+use super::{Failure, Fitness, events, now, show, status};
 use anstyle::Style;
-use warden_protocol::v1::fleet::{BackendStatus, FleetStatus, HaproxyStatus, ServerStatus};
+use jiff::{Timestamp, ZonedDateTime};
+use std::process::ExitCode;
+use warden_protocol::v1::fleet::{BackendStatus, FleetStatus, HaproxyStatus, OperatorWish, ServerStatus};
 use warden_protocol::vocab::{Confirmed, Holder, Traffic};
+
+pub(super) async fn run(command: FleetCommand) -> Result<ExitCode, Failure> {
+    match command {
+        FleetCommand::Status(options) => {
+            let (json, (body, fleet)) = (options.document.json, ask(options.document).await?);
+            show(json, &body, || draw(&fleet, &now()))?;
+            Ok(fitness(&fleet).into())
+        }
+        FleetCommand::Explain { name, document } => {
+            let (json, (_, fleet)) = (document.json, ask(document).await?);
+            let meant = explain::meant(&fleet, &name).map_err(Failure::not_fit)?;
+            let body = serde_json::to_vec(&meant.iter().map(|(_, server)| server).collect::<Vec<_>>());
+            let body = body.map_err(|error| Failure::cannot_tell(error.to_string()))?;
+            show(json, &body, || explain::draw(&fleet, &meant, &now()))?;
+            Ok(Fitness::of(meant.iter().map(|(_, server)| of_server(server))).into())
+        }
+        FleetCommand::Events(options) => events::of_fleet(options).await,
+        FleetCommand::Drain(wish) => act::server("drain", wish).await,
+        FleetCommand::Undrain(wish) => act::server("undrain", wish).await,
+        FleetCommand::Pause { time, why } => act::fleet("pause", time, why).await,
+        FleetCommand::Resume(why) => act::fleet("resume", None, why).await,
+    }
+}
+
+/// Everything that the coordinator knows: as it came, and what it says.
+async fn ask(document: Document) -> Result<(Vec<u8>, FleetStatus), Failure> {
+    let line = Line::to_coordinator(document.at);
+    let body = line.get("/v1/fleet").await?;
+    let fleet = line.document(&body)?;
+    Ok((body, fleet))
+}
 
 /// Whether every server takes traffic and its agent, where it has one, says that it is fit.
 #[must_use]
@@ -31,22 +70,29 @@ fn of_server(server: &ServerStatus) -> Fitness {
 
 /// The whole fleet as text.
 #[must_use]
-pub fn draw(fleet: &FleetStatus) -> String {
+pub fn draw(fleet: &FleetStatus, now: &ZonedDateTime) -> String {
     let mut lines = vec![head(fleet)];
     if !fleet.haproxy.connected {
         let why = fleet.haproxy.error.as_ref().map_or(String::new(), |error| format!(": {}", sentence(error)));
         let text = format!("HAProxy does not answer on {}{why}; what follows is how it was", sentence(&fleet.haproxy.socket));
         lines.push(paint(BAD, text));
     }
+    if let Some(pause) = &fleet.pause {
+        let end = pause.ends_in_ms.map_or("until agentctl fleet resume".to_owned(), |ms| format!("for {} more", span(ms)));
+        lines.push(paint(CARE, format!("paused {}, {end}: no permit is given, nothing is begun by plan", asked_by(pause, now))));
+    }
     if fleet.backends.is_empty() {
         lines.push("no backend: no agent has reported yet, and the configuration names none".to_owned());
     }
     for backend in &fleet.backends {
         lines.push(String::new());
-        draw_backend(&mut lines, backend);
+        draw_backend(&mut lines, backend, now);
     }
-    if !fleet.unmatched.is_empty() {
+    if !fleet.unmatched.is_empty() || !fleet.notes.is_empty() {
         lines.push(String::new());
+    }
+    for note in &fleet.notes {
+        lines.push(paint(CARE, sentence(&note.text)));
     }
     for unmatched in &fleet.unmatched {
         let who =
@@ -70,7 +116,7 @@ fn head(fleet: &FleetStatus) -> String {
     format!("{}  {}", paint(BOLD, sentence(&fleet.balancer)), paint(DIM, program))
 }
 
-fn draw_backend(lines: &mut Vec<String>, backend: &BackendStatus) {
+fn draw_backend(lines: &mut Vec<String>, backend: &BackendStatus, now: &ZonedDateTime) {
     let all = backend.servers.len();
     let count = format!("{} of {all} in traffic", backend.in_traffic);
     let style = match backend.in_traffic as usize {
@@ -79,7 +125,7 @@ fn draw_backend(lines: &mut Vec<String>, backend: &BackendStatus) {
         _ => GOOD,
     };
     let floor = if backend.floor_holds {
-        paint(BAD, format!("  the floor of {} holds: a server stays in that its agent wants out", backend.min_in_traffic))
+        paint(BAD, format!("  the floor of {} holds: a server stays in that is wanted out", backend.min_in_traffic))
     } else {
         paint(DIM, format!("  never fewer than {}", backend.min_in_traffic))
     };
@@ -91,11 +137,19 @@ fn draw_backend(lines: &mut Vec<String>, backend: &BackendStatus) {
     lines.push(format!("{}  {}{floor}{budget}", paint(BOLD, sentence(&backend.name)), paint(style, count)));
     let mut rows =
         vec![["SERVER", "STATE", "SINCE", "TRAFFIC", "AGE", "REQ/S", "ERR/S", "WHY"].map(|title| (title.to_owned(), DIM)).to_vec()];
-    rows.extend(backend.servers.iter().map(row));
+    rows.extend(backend.servers.iter().map(|server| row(server, now)));
     lines.extend(columns(&rows).into_iter().map(|line| format!("  {line}")));
 }
 
-fn row(server: &ServerStatus) -> Vec<(String, Style)> {
+/// `since 14:02:41 by anna: disk swap`
+fn asked_by(wish: &OperatorWish, now: &ZonedDateTime) -> String {
+    let at = i64::try_from(wish.at_unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
+    let since = clock(&at.to_zoned_datetime(now.time_zone().clone()), now);
+    let reason = if wish.reason.is_empty() { String::new() } else { format!(": {}", sentence(&wish.reason)) };
+    format!("since {since} by {}{reason}", sentence(&wish.by))
+}
+
+fn row(server: &ServerStatus, now: &ZonedDateTime) -> Vec<(String, Style)> {
     let plain = Style::new();
     let none = || ("–".to_owned(), DIM);
     let rate = |value: Option<f64>| value.map_or_else(none, |value| (format!("{value:.1}"), plain));
@@ -121,8 +175,13 @@ fn row(server: &ServerStatus) -> Vec<(String, Style)> {
         server.age_ms.map_or_else(none, |ms| (span(ms), plain)),
         rate(server.requests_per_second),
         errors,
-        (format!("{why}{incident}{}", permit(server)), plain),
+        (format!("{}{why}{incident}{}", drain(server, now), permit(server)), plain),
     ]
+}
+
+/// An operator's drain, which is no mark in HAProxy.
+fn drain(server: &ServerStatus, now: &ZonedDateTime) -> String {
+    server.drain.as_ref().map_or(String::new(), |drain| format!("[drained {}]  ", asked_by(drain, now)))
 }
 
 /// What it holds, or why it waits.

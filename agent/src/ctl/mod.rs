@@ -21,7 +21,7 @@ pub mod status;
 mod style;
 mod watch;
 
-use args::{Args, Command, FleetCommand, IncidentCommand, StatusOptions};
+use args::{Args, Command, IncidentCommand, StatusOptions};
 use clap::Parser;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
@@ -31,7 +31,6 @@ use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use warden_edge::clock::realtime_micros;
 use warden_protocol::v1::control::Ask;
-use warden_protocol::v1::fleet::FleetStatus;
 use warden_protocol::v1::incident::{Incident, Incidents};
 
 /// Wrong usage, as sysexits(3) has it.
@@ -151,13 +150,7 @@ async fn obey(command: Command) -> Result<ExitCode, Failure> {
             print_line(&Line::to_agent(at).get("/v1/trace").await?)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Fleet { command: FleetCommand::Status(options) } => {
-            let line = Line::to_coordinator(options.document.at);
-            let body = line.get("/v1/fleet").await?;
-            let fleet: FleetStatus = line.document(&body)?;
-            show(options.document.json, &body, || fleet::draw(&fleet))?;
-            Ok(fleet::fitness(&fleet).into())
-        }
+        Command::Fleet { command } => fleet::run(command).await,
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { directory } => generate::manual(&directory),
     }

@@ -34,22 +34,46 @@ fn documents_are_drawn_at_a_glance() {
         let document: AgentStatus = serde_json::from_str(&fixture(&format!("{name}.json"))).unwrap();
         assert_drawn(&format!("{name}.txt"), &plain(&status::draw(&document)));
     }
-    for name in ["fleet-fit", "fleet-ill", "fleet-permits", "fleet-haproxy-down"] {
+    for name in ["fleet-fit", "fleet-ill", "fleet-permits", "fleet-operators", "fleet-haproxy-down"] {
         let document: FleetStatus = serde_json::from_str(&fixture(&format!("{name}.json"))).unwrap();
-        assert_drawn(&format!("{name}.txt"), &plain(&fleet::draw(&document)));
+        assert_drawn(&format!("{name}.txt"), &plain(&fleet::draw(&document, &now())));
     }
+}
+
+fn now() -> jiff::ZonedDateTime {
+    "2026-11-24T14:02:30Z".parse::<jiff::Timestamp>().unwrap().to_zoned_datetime(jiff::tz::TimeZone::UTC)
+}
+
+#[test]
+fn a_server_is_explained_by_what_holds_it_up() {
+    let mut drawn = String::new();
+    for (document, name) in [
+        ("fleet-operators", "bingo/bingo-1"),
+        ("fleet-operators", "bingo-2"),
+        ("fleet-ill", "bingo-1"),
+        ("fleet-ill", "bingo-4"),
+        ("fleet-permits", "bingo-1"),
+    ] {
+        let document: FleetStatus = serde_json::from_str(&fixture(&format!("{document}.json"))).unwrap();
+        let meant = fleet::explain::meant(&document, name).unwrap();
+        drawn.push_str(&plain(&fleet::explain::draw(&document, &meant, &now())));
+        drawn.push('\n');
+    }
+    assert_drawn("fleet-explain.txt", &drawn);
+    let document: FleetStatus = serde_json::from_str(&fixture("fleet-operators.json")).unwrap();
+    let unknown = fleet::explain::meant(&document, "bingo-9").unwrap_err();
+    assert_eq!(unknown, "the coordinator knows no node and no server bingo-9; it knows bingo/bingo-1, bingo/bingo-2");
 }
 
 #[test]
 fn gates_and_incidents_are_drawn_with_the_time_of_day() {
-    let now = "2026-11-24T14:02:30Z".parse::<jiff::Timestamp>().unwrap().to_zoned_datetime(jiff::tz::TimeZone::UTC);
     let document: AgentStatus = serde_json::from_str(&fixture("status-several.json")).unwrap();
     let open: Incident = serde_json::from_str(&fixture("incident-open.json")).unwrap();
-    let drawn = document.services.iter().map(|service| explain::draw(service, service.incident.as_ref().map(|_| &open), &now));
+    let drawn = document.services.iter().map(|service| explain::draw(service, service.incident.as_ref().map(|_| &open), &now()));
     assert_drawn("explain-several.txt", &plain(&drawn.collect::<Vec<_>>().join("\n")));
-    assert_drawn("incident-open.txt", &plain(&incident::show(&open, now.time_zone())));
+    assert_drawn("incident-open.txt", &plain(&incident::show(&open, now().time_zone())));
     let all: Incidents = serde_json::from_str(&fixture("incidents.json")).unwrap();
-    assert_drawn("incidents.txt", &plain(&incident::list(&all, &now)));
+    assert_drawn("incidents.txt", &plain(&incident::list(&all, &now())));
 }
 
 /// Every text of every document is the worst that somebody could have got into it.

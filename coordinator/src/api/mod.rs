@@ -1,40 +1,96 @@
-//! What people and their programs read: the fleet's status on the admin socket; metrics and health on the page's address.
+//! What people and their programs read and ask for: the admin socket; metrics and health on the page's address.
+//!
+//! | route of the admin socket | answer |
+//! | --- | --- |
+//! | `GET /v1/fleet` | everything that is known, as JSON |
+//! | `POST /v1/fleet/{pause,resume}` | nothing is begun by plan, for so long or until then |
+//! | `POST /v1/servers/{name}/{drain,undrain}` | out of rotation whatever the agents say; the name is a node's, a server's, or `BACKEND/SERVER` |
+//!
+//! Who may read is decided by the socket's mode and group (0660, `warden`), who may act by the kernel's word on who is at the other end
+//! (`warden_edge::who`). What comes of a wish is decided elsewhere (`warden_logic::fleet::wishes`).
+
+mod act;
 
 use crate::metrics::Metrics;
 use crate::steer::{Call, Calls, Pulse};
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::routing::{get, post};
+use axum::{Extension, Json, Router};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::time::timeout;
+use warden_edge::printable::escaped;
+use warden_edge::serve::Limits;
+use warden_edge::who::Register;
 use warden_logic::moment::{Moment, Span};
 use warden_protocol::v1::error::{ErrorBody, ErrorCode};
 
 /// How long a looker waits for the loop.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The admin socket: `GET /v1/fleet`.
-pub fn admin(calls: Calls) -> Router {
-    Router::new().route("/v1/fleet", get(fleet)).with_state(calls)
+/// A wish is a few words.
+const LONGEST_BODY: usize = 16 * 1024;
+
+/// What lies behind the admin socket.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    /// The steering loop.
+    pub calls: Calls,
+    /// The group whose members may act; a reload may change it.
+    pub operators: watch::Receiver<String>,
 }
 
-async fn fleet(State(calls): State<Calls>) -> Response {
+/// The admin socket's routes.
+pub fn admin(desk: Desk) -> Router {
+    Router::new()
+        .route("/v1/fleet", get(fleet))
+        .route("/v1/fleet/{verb}", post(act::fleet))
+        .route("/v1/servers/{name}/{verb}", post(act::server))
+        .fallback(unknown)
+        .layer(Extension(Register::open()))
+        .with_state(desk)
+}
+
+/// What the admin socket allows.
+#[must_use]
+pub fn limits() -> Limits {
+    Limits { body: LONGEST_BODY, ..Limits::default() }
+}
+
+async fn fleet(State(desk): State<Desk>) -> Response {
+    match asked(&desk.calls, |answer| Call::Fleet { answer }).await {
+        Ok(status) => Json(status).into_response(),
+        Err(error) => refused(error),
+    }
+}
+
+/// Asks the loop, and waits for what it says.
+async fn asked<T>(calls: &Calls, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, ErrorBody> {
     let (answer, answered) = oneshot::channel();
     let asked = async {
-        calls.send(Call::Fleet { answer }).await.ok()?;
+        calls.send(call(answer)).await.ok()?;
         answered.await.ok()
     };
-    match timeout(PATIENCE, asked).await {
-        Ok(Some(status)) => Json(status).into_response(),
-        Ok(None) | Err(_) => {
-            let message = "the steering loop does not answer: journalctl -u warden-coordinator tells more".to_owned();
-            (StatusCode::SERVICE_UNAVAILABLE, Json(ErrorBody { code: ErrorCode::Unavailable, message })).into_response()
-        }
-    }
+    timeout(PATIENCE, asked).await.ok().flatten().ok_or_else(|| {
+        let message = "the steering loop does not answer: journalctl -u warden-coordinator tells more".to_owned();
+        ErrorBody { code: ErrorCode::Unavailable, message }
+    })
+}
+
+async fn unknown(uri: Uri) -> Response {
+    let message = format!(
+        "the coordinator has no {}; it answers GET /v1/fleet and POST /v1/fleet/VERB, /v1/servers/NAME/VERB",
+        escaped(uri.path(), 240)
+    );
+    refused(ErrorBody { code: ErrorCode::NotFound, message })
+}
+
+fn refused(error: ErrorBody) -> Response {
+    let status = StatusCode::from_u16(error.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, Json(error)).into_response()
 }
 
 /// What the page's routes look at.

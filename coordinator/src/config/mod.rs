@@ -25,6 +25,10 @@ pub struct Config {
     pub tls: Option<Files>,
     /// The socket of `agentctl fleet`.
     pub admin: PathBuf,
+    /// The group whose members may act on it.
+    pub operators: String,
+    /// Where it is kept what operators want.
+    pub state_directory: PathBuf,
     /// /metrics, /live and /ready.
     pub page: SocketAddr,
     /// HAProxy's runtime socket.
@@ -70,6 +74,8 @@ fn read(tree: &Tree) -> Config {
     let listen = address(&root, "listen", "127.0.0.1:7443");
     let tls = trust::read(&root, &listen);
     let admin = path(&root, "admin", "/run/warden/coordinator.sock");
+    let state_directory = path(&root, "state_directory", "/var/lib/warden-coordinator");
+    let operators = operators(&root);
     let page = address(&root, "page", "127.0.0.1:7480");
     if listen.value == page.value {
         root.fault(listen.place, format!("`listen` and `page` are the same address, {}: give one of them another port", listen.value));
@@ -86,6 +92,8 @@ fn read(tree: &Tree) -> Config {
         listen: listen.value,
         tls,
         admin,
+        operators,
+        state_directory,
         page: page.value,
         socket: haproxy.socket,
         cycle: haproxy.cycle,
@@ -93,6 +101,25 @@ fn read(tree: &Tree) -> Config {
         heartbeat: agents.heartbeat,
         policy: Policy { lease: agents.lease.into(), orphan_after: agents.orphan_after.into(), agent_port: haproxy.agent_port, backends },
     }
+}
+
+/// `[control]`: who may act.
+fn operators(root: &Section<'_>) -> String {
+    const OPERATORS: &str = "warden-admin";
+    let Some(section) = root.table("control") else { return OPERATORS.to_owned() };
+    let found = section.text("operators");
+    if let Some(found) = found.as_ref().filter(|found| !is_name(&found.value)) {
+        let text = format!("`operators` must be the name of a group, as in \"{OPERATORS}\", and is {:?}", found.value);
+        section.fault(found.place.clone(), text);
+    }
+    section.finish();
+    found.map_or_else(|| OPERATORS.to_owned(), |found| found.value)
+}
+
+/// As useradd(8) takes it.
+fn is_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    (1..=32).contains(&name.len()) && name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_') && name.chars().all(plain)
 }
 
 struct Haproxy {

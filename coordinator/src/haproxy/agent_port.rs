@@ -112,7 +112,7 @@ mod tests {
     use warden_protocol::v1::Reason;
 
     fn out(text: &str) -> Verdict {
-        Verdict::Out(Because { reason: Reason { label: "l".to_owned(), text: text.to_owned() }, incident: None })
+        Verdict::Out(Because { reason: Reason { label: "l".to_owned(), text: text.to_owned() }, incident: None, drain: false })
     }
 
     #[test]

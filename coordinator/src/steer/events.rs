@@ -19,6 +19,8 @@ pub(super) struct Event {
     pub(super) node: Option<String>,
     pub(super) unit: Option<String>,
     pub(super) incident: Option<String>,
+    /// The operator who asked for it.
+    pub(super) operator: Option<String>,
     /// The permit that it is about.
     pub(super) permit: Option<u64>,
     /// The label of the reason behind it.
@@ -115,6 +117,14 @@ kinds! {
     SharedCause = "shared_cause" "7f0d2a1b5c7e4a04a8c35d0e91b6f21b" Error,
     /// They are no longer withheld.
     SharedCauseOver = "shared_cause_over" "7f0d2a1b5c7e4a04a8c35d0e91b6f21c" Info,
+    /// An operator's pause began.
+    Paused = "paused" "7f0d2a1b5c7e4a04a8c35d0e91b6f21d" Warning,
+    /// It is over.
+    Resumed = "resumed" "7f0d2a1b5c7e4a04a8c35d0e91b6f21e" Info,
+    /// An operator wants a server out.
+    Drained = "drained" "7f0d2a1b5c7e4a04a8c35d0e91b6f21f" Info,
+    /// No longer.
+    Undrained = "undrained" "7f0d2a1b5c7e4a04a8c35d0e91b6f220" Info,
 }
 
 impl Event {
@@ -125,6 +135,7 @@ impl Event {
             node: None,
             unit: None,
             incident: None,
+            operator: None,
             permit: None,
             reason: None,
             confirmed_usec: None,
@@ -152,10 +163,12 @@ impl Event {
         let event = match step {
             Step::Out { because, .. } => Self {
                 incident: because.incident.clone(),
+                reason: Some(because.reason.label.clone()),
                 ..Self::of_server(known, Kind::Out, id, format_args!("out of rotation: {} ({confirmation})", because.reason.text))
             },
             Step::Assert { because, .. } => Self {
                 incident: because.incident.clone(),
+                reason: Some(because.reason.label.clone()),
                 ..Self::of_server(
                     known,
                     Kind::Asserted,
@@ -171,7 +184,7 @@ impl Event {
                 };
                 match known.note(id) {
                     Some(note @ Note::Orphan { .. }) => Self::of_server(known, Kind::Orphan, id, format_args!("{note}; {then}")),
-                    Some(Note::Floor { .. } | Note::Operator(_) | Note::NoLever { .. } | Note::NoPermit) | None => {
+                    Some(Note::Floor { .. } | Note::Operator(_) | Note::NoLever { .. } | Note::NoPermit | Note::Drained(_)) | None => {
                         Self::of_server(known, Kind::Back, id, format_args!("back: {then}"))
                     }
                 }
@@ -196,6 +209,7 @@ impl Event {
                     WARDEN_NODE = self.node.as_deref(),
                     WARDEN_UNIT = self.unit.as_deref(),
                     WARDEN_INCIDENT = self.incident.as_deref(),
+                    WARDEN_OPERATOR = self.operator.as_deref(),
                     WARDEN_PERMIT = self.permit,
                     WARDEN_REASON = self.reason.as_deref(),
                     WARDEN_CONFIRMED_USEC = self.confirmed_usec,
@@ -319,7 +333,8 @@ fn held(known: &Knowledge, id: &ServerId, note: &Note) -> Option<Event> {
         Note::Operator(_) => Kind::Operator,
         Note::NoLever { .. } => Kind::NoLever,
         Note::NoPermit => Kind::NoPermit,
-        Note::Orphan { .. } => return None, // said by the step that puts it back
+        // Said by the step that puts it back, and by who asked for it.
+        Note::Orphan { .. } | Note::Drained(_) => return None,
     };
     Some(Event::of_server(known, kind, id, note))
 }
@@ -333,7 +348,7 @@ fn released(known: &Knowledge, id: &ServerId, note: &Note) -> Option<Event> {
             id,
             format_args!("`{}` is gone; Warden looks after it again", mark.as_str()),
         )),
-        Note::NoLever { .. } | Note::Orphan { .. } | Note::NoPermit => None,
+        Note::NoLever { .. } | Note::Orphan { .. } | Note::NoPermit | Note::Drained(_) => None,
     }
 }
 

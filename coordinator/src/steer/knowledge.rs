@@ -9,6 +9,7 @@ use warden_logic::fleet::observed::{Observed, Server, ServerId};
 use warden_logic::fleet::permits::{self, Permits};
 use warden_logic::fleet::plan::{Step, plan};
 use warden_logic::fleet::roster::{Refused, Roster};
+use warden_logic::fleet::wishes::{Granted, Names, Refusal, Wish, Wishes, Word};
 use warden_logic::fleet::{Policy, Scene};
 use warden_logic::moment::Moment;
 use warden_protocol::v1::report::{Report, ServiceReport};
@@ -22,6 +23,7 @@ pub(super) struct Knowledge {
     pub(super) ledger: Ledger,
     pub(super) matches: Matches,
     pub(super) permits: Permits,
+    pub(super) wishes: Wishes,
     /// What happened to permits, and has not been told yet.
     news: Vec<permits::News>,
     /// What stood in the way of single servers in the last cycle.
@@ -45,13 +47,14 @@ pub(super) struct Knowledge {
 
 impl Knowledge {
     /// `first_permit`: a number that no coordinator before has given to a permit.
-    pub(super) fn new(policy: Policy, first_permit: u64) -> Self {
+    pub(super) fn new(policy: Policy, first_permit: u64, wishes: Wishes) -> Self {
         Self {
             policy,
             roster: Roster::default(),
             ledger: Ledger::default(),
             matches: Matches::default(),
             permits: Permits::new(first_permit),
+            wishes,
             news: Vec::new(),
             notes: BTreeMap::new(),
             observed: None,
@@ -70,6 +73,15 @@ impl Knowledge {
         let changed = self.roster.hear(now, self.policy.lease, report)?;
         self.revision += u64::from(changed);
         Ok(changed)
+    }
+
+    /// Takes what an operator asks for.
+    pub(super) fn wish(&mut self, now: Moment, wish: Wish, word: Word) -> Result<Granted, Refusal> {
+        let (matches, agent_port) = (&self.matches, self.policy.agent_port);
+        let names = self.observed.as_ref().map(|observed| Names { observed, matches, agent_port });
+        let granted = self.wishes.take(now, names, wish, word)?;
+        self.revision += 1;
+        Ok(granted)
     }
 
     /// Enters a reading of HAProxy, or that there is none.
@@ -131,8 +143,8 @@ impl Knowledge {
 
     fn review(&mut self, now: Moment) {
         let Some(observed) = self.observed.as_ref().filter(|_| self.current) else { return };
-        let (policy, roster, matches, ledger) = (&self.policy, &self.roster, &self.matches, &self.ledger);
-        let news = self.permits.review(&Scene { now, policy, observed, roster, matches, ledger });
+        let (policy, roster, matches, ledger, wishes) = (&self.policy, &self.roster, &self.matches, &self.ledger, &self.wishes);
+        let news = self.permits.review(&Scene { now, policy, observed, roster, matches, ledger, wishes });
         self.revision += u64::from(!news.is_empty());
         self.news.extend(news);
     }
@@ -145,7 +157,8 @@ impl Knowledge {
     /// Everything at once, by the last reading.
     pub(super) fn scene(&self, now: Moment) -> Option<Scene<'_>> {
         let observed = self.observed.as_ref()?;
-        Some(Scene { now, policy: &self.policy, observed, roster: &self.roster, matches: &self.matches, ledger: &self.ledger })
+        let (policy, roster, matches, ledger, wishes) = (&self.policy, &self.roster, &self.matches, &self.ledger, &self.wishes);
+        Some(Scene { now, policy, observed, roster, matches, ledger, wishes })
     }
 
     /// Enters that a step was carried out.

@@ -7,6 +7,7 @@
 //! Responsibilities: resync when HAProxy is another process, the order verdict → push → verdict, the watchdog, events,
 //! metrics. Left to others: every decision (`warden_logic::fleet`), HAProxy's text (`haproxy`), HTTP (`intake`, `api`).
 
+mod apply;
 mod events;
 mod knowledge;
 mod link;
@@ -15,9 +16,11 @@ mod permitted;
 mod rates;
 mod timeline;
 mod view;
+mod wished;
 
+use crate::haproxy::RuntimeApi;
 use crate::haproxy::agent_port::Board;
-use crate::haproxy::{Error, Push, Refusal, RuntimeApi};
+use crate::keep::{Keeper, Kept};
 use crate::metrics::{Metrics, Outcome};
 use events::{Event, Said};
 use knowledge::Knowledge;
@@ -30,10 +33,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use view::Myself;
+use warden_edge::clock::realtime_micros;
 use warden_logic::fleet::Policy;
 use warden_logic::fleet::observed::Observed;
-use warden_logic::fleet::plan::Step;
 use warden_logic::fleet::roster::Refused;
+use warden_logic::fleet::wishes::{Refusal as Unwilling, Wish, Wishes, Word};
 use warden_logic::moment::Moment;
 use warden_protocol::v1::fleet::FleetStatus;
 use warden_protocol::v1::report::{Directives, Report};
@@ -70,8 +74,26 @@ pub enum Call {
         /// Where the answer goes.
         answer: oneshot::Sender<FleetStatus>,
     },
+    /// An operator asks for something.
+    Wish {
+        /// What.
+        wish: Wish,
+        /// Who, and why.
+        word: Word,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Answered>,
+    },
     /// The configuration was read again.
     Policy(Policy),
+}
+
+/// What came of an operator's wish.
+#[derive(Debug)]
+pub struct Answered {
+    /// In a sentence.
+    pub outcome: Result<String, Unwilling>,
+    /// Comes when it is written down, where something was changed.
+    pub kept: Option<Kept>,
 }
 
 /// What the loop runs with.
@@ -91,6 +113,10 @@ pub struct Settings {
     pub socket: String,
     /// The number of the first permit: one that no coordinator before this one has given.
     pub first_permit: u64,
+    /// What operators want, as it was kept.
+    pub wishes: Wishes,
+    /// Where it is kept.
+    pub keeper: Keeper,
     /// The clock.
     pub clock: fn() -> Moment,
 }
@@ -115,6 +141,7 @@ pub struct Steering<R> {
     calls: mpsc::Receiver<Call>,
     pace: Pace,
     gauged: Option<Instant>,
+    keeper: Keeper,
 }
 
 /// Why a cycle runs.
@@ -138,7 +165,7 @@ impl<R: RuntimeApi> Steering<R> {
         let steering = Self {
             runtime,
             board,
-            known: Knowledge::new(settings.policy, settings.first_permit),
+            known: Knowledge::new(settings.policy, settings.first_permit, settings.wishes),
             link: Link::default(),
             said: Said::default(),
             myself,
@@ -150,6 +177,7 @@ impl<R: RuntimeApi> Steering<R> {
             calls,
             pace: Pace::default(),
             gauged: None,
+            keeper: settings.keeper,
         };
         (steering, sender)
     }
@@ -191,6 +219,7 @@ impl<R: RuntimeApi> Steering<R> {
         let mut heard = Vec::new();
         let mut lookers = Vec::new();
         let mut arrivals = BTreeMap::new();
+        let (mut wished, mut said) = (Vec::new(), Vec::new());
         let mut changed = false;
         for call in calls {
             match call {
@@ -206,6 +235,14 @@ impl<R: RuntimeApi> Steering<R> {
                     heard.push((node, outcome.map(drop), answer));
                 }
                 Call::Fleet { answer } => lookers.push(answer),
+                Call::Wish { wish, word, answer } => {
+                    let granted = self.known.wish((self.clock)(), wish, word.clone());
+                    if let Ok(granted) = &granted {
+                        said.extend(wished::events(&self.known, granted, &word));
+                        changed = true;
+                    }
+                    wished.push((granted, answer));
+                }
                 Call::Policy(policy) => {
                     self.known.policy = policy;
                     self.link.repeat_status();
@@ -213,6 +250,7 @@ impl<R: RuntimeApi> Steering<R> {
                 }
             }
         }
+        self.write(&said); // before what comes of it
         let events = if changed { self.run_cycle(Woke::Report, &arrivals).await } else { Vec::new() };
         if self.known.somebody_drains() {
             // Whoever leaves is told with this very answer what is left of it.
@@ -228,11 +266,20 @@ impl<R: RuntimeApi> Steering<R> {
             // Whoever hung up meanwhile reports again.
             drop(answer.send(outcome.map(|()| view::directives(&self.known, &self.myself, &node, (self.clock)()))));
         }
+        for (granted, answer) in wished {
+            let kept = granted.is_ok().then(|| self.keep());
+            // Whoever hung up sees it in the status.
+            drop(answer.send(Answered { outcome: granted.map(|granted| wished::sentence(&self.known, &granted)), kept }));
+        }
         for answer in lookers {
             let haproxy = self.link.status(&self.myself.socket, self.known.observed.as_ref());
             drop(answer.send(view::fleet(&self.known, &self.myself, haproxy, (self.clock)())));
         }
         self.write(&events); // whoever waits for an answer does not wait for the journal
+    }
+
+    fn keep(&self) -> Kept {
+        self.keeper.put(&self.known.wishes.keep((self.clock)(), realtime_micros() / 1_000))
     }
 
     fn write(&self, events: &[Event]) {
@@ -248,6 +295,7 @@ impl<R: RuntimeApi> Steering<R> {
         let began = (self.clock)();
         let deadline = Instant::now() + self.command_timeout;
         let mut events = Vec::new();
+        events.extend(self.known.wishes.expire(began).map(|pause| wished::ended(&pause)));
         let reading = self.read(deadline, &mut events).await;
         self.known.see(reading);
         let steps = self.known.think((self.clock)());
@@ -298,77 +346,6 @@ impl<R: RuntimeApi> Steering<R> {
         }
     }
 
-    /// Carries out a plan. *Out*: verdict first, then the push, or the next question on the agent port would undo it. *Back*: push
-    /// first, then the verdict, or the server could come up before its check starts over.
-    async fn carry_out(&mut self, steps: &[Step], deadline: Instant) {
-        let mut pushes = Vec::new();
-        let mut pushed = Vec::new();
-        for step in steps {
-            match step {
-                Step::Out { .. } | Step::Assert { .. } => {
-                    self.enter(step);
-                    pushes.push(Push::AgentDown(step.id().clone()));
-                    pushed.push(step);
-                }
-                Step::Back { fresh_checks: true, .. } => {
-                    pushes.push(Push::HealthDown(step.id().clone()));
-                    pushed.push(step);
-                }
-                Step::Back { fresh_checks: false, .. } | Step::Vouch { .. } | Step::Reword { .. } => self.enter(step),
-            }
-        }
-        if pushes.is_empty() {
-            return;
-        }
-        match self.runtime.push(&pushes, deadline).await {
-            Ok(outcomes) => {
-                for (step, outcome) in pushed.into_iter().zip(outcomes) {
-                    self.pushed(step, outcome);
-                }
-            }
-            // Verdicts of *out* stand, and HAProxy will ask for them; *back* is planned again by the next reading.
-            Err(error) => self.push_failed(&error),
-        }
-    }
-
-    /// A refusal never keeps a server out: without fresh checks it still goes back.
-    fn pushed(&mut self, step: &Step, outcome: Result<(), Refusal>) {
-        match outcome {
-            Ok(()) => drop(self.known.refusals.remove(step.id())),
-            Err(Refusal(words)) => drop(self.known.refusals.insert(step.id().clone(), words)),
-        }
-        if let Step::Back { .. } = step {
-            self.enter(step);
-        }
-    }
-
-    fn push_failed(&mut self, error: &Error) {
-        if error.replaced() {
-            self.link.broke(error); // the reading that follows tells more
-        } else if let Some(event) = self.link.failed(error) {
-            self.write(&[event]);
-        }
-    }
-
-    fn enter(&mut self, step: &Step) {
-        self.board.say(step.id(), &step.verdict());
-        self.known.done(step);
-        self.metrics.step(step.label());
-    }
-
-    /// What became of a step, for the journal and the latency figure.
-    fn outcome(&self, step: &Step, done: Moment, arrivals: &BTreeMap<String, Moment>) -> Option<Event> {
-        let server = self.known.server(step.id()).filter(|_| self.known.current);
-        let out = matches!(step, Step::Out { .. } | Step::Assert { .. });
-        let confirmed = server.is_some_and(|server| !out || !server.takes_traffic());
-        let arrived = self.known.speaker(step.id()).and_then(|(node, _)| arrivals.get(node));
-        let usec = arrived.map(|arrived| done.since(*arrived).as_micros());
-        if let (Step::Out { .. }, true, Some(usec)) = (step, confirmed, usec) {
-            self.metrics.confirmed(usec);
-        }
-        Event::of_step(&self.known, step, confirmed, usec)
-    }
-
     /// Reads the counters when it is time. A failure costs figures and a reconnection, no decision.
     async fn count(&mut self) {
         let began = Instant::now();
@@ -393,5 +370,6 @@ impl<R: RuntimeApi> Steering<R> {
         let now = (self.clock)();
         self.metrics.nodes(self.known.roster.nodes().map(|(name, node)| (name, now.since(node.heard))));
         self.metrics.budgets(view::budgets(&self.known, now));
+        self.metrics.wishes(self.known.wishes.paused(now).is_some(), self.known.wishes.drains().map(|(id, _)| id));
     }
 }

@@ -6,9 +6,10 @@ use warden_logic::fleet::judge::Note;
 use warden_logic::fleet::ledger::Verdict;
 use warden_logic::fleet::observed::{Mark, Observed, Operation, Server, ServerId};
 use warden_logic::fleet::permits::{self, Lease, Phase};
+use warden_logic::fleet::wishes::Word;
 use warden_logic::moment::{Moment, Span};
 use warden_protocol::v1::control::{Next, Warmup};
-use warden_protocol::v1::fleet::{BackendStatus, FleetStatus, HaproxyStatus, HeldPermit, ServerStatus, Unmatched};
+use warden_protocol::v1::fleet::{BackendStatus, FleetStatus, HaproxyStatus, HeldPermit, OperatorWish, ServerStatus, Unmatched};
 use warden_protocol::v1::report::{Directive, Directives, Outlook, Permit, ServiceReport, TrafficStatus, Waiting};
 use warden_protocol::v1::{Reason, VERSION};
 use warden_protocol::vocab::{Confirmed, Holder, RestartWish, ServiceState, Traffic};
@@ -94,9 +95,10 @@ pub(super) fn traffic(known: &Knowledge, myself: &Myself, server: &Server) -> Tr
         _ if server.mark().is_some() => Holder::Operator,
         (Some(Note::Floor { .. }), _) => Holder::Floor,
         (_, Some(Verdict::Out(_))) => Holder::Warden,
-        (Some(Note::Operator(_) | Note::NoLever { .. } | Note::Orphan { .. } | Note::NoPermit) | None, Some(Verdict::In) | None) => {
-            Holder::Haproxy
-        }
+        (
+            Some(Note::Operator(_) | Note::NoLever { .. } | Note::Orphan { .. } | Note::NoPermit | Note::Drained(_)) | None,
+            Some(Verdict::In) | None,
+        ) => Holder::Haproxy,
     };
     TrafficStatus {
         wanted,
@@ -132,6 +134,9 @@ pub(super) fn fleet(known: &Knowledge, myself: &Myself, haproxy: HaproxyStatus, 
         backend: unmatched.backend.clone(),
         why: unmatched.why.clone(),
     });
+    // A drain waits for its server.
+    let gone = known.wishes.drains().filter(|(id, _)| known.observed.is_some() && known.server(id).is_none());
+    let gone = gone.map(|(id, word)| reason("drained", format!("{id}, which HAProxy does not have, is drained by {word}")));
     let two = known.roster.nodes().filter(|(_, node)| node.two_speakers(now, known.policy.lease));
     FleetStatus {
         v: VERSION,
@@ -140,12 +145,14 @@ pub(super) fn fleet(known: &Knowledge, myself: &Myself, haproxy: HaproxyStatus, 
         uptime_ms: now.since(myself.began).as_millis(),
         revision: known.revision,
         haproxy,
+        pause: known.wishes.paused(now).map(|pause| wish(&pause.word, pause.until.map(|until| until.since(now)))),
         backends: backends.iter().map(|(name, servers)| backend(known, myself, now, name, servers)).collect(),
         unmatched: unmatched.collect(),
         notes: two
             .map(|(name, _)| {
                 reason("two_speakers", format!("two agents speak for {name}: one of the machines carries a name that is not its own"))
             })
+            .chain(gone)
             .collect(),
     }
 }
@@ -214,6 +221,7 @@ fn status(known: &Knowledge, myself: &Myself, now: Moment, server: &Server) -> S
         age_ms: said.and_then(|service| service.started_ms_ago).map(aged),
         traffic: traffic(known, myself, server),
         note: refused.or_else(|| known.note(&server.id).map(|note| reason(note.label(), note.to_string()))),
+        drain: known.wishes.drained(&server.id).map(|word| wish(word, None)),
         permit: known.permits.lease(&server.id).map(|lease| held(known, &server.id, lease, now)),
         waits: known.permits.wait(&server.id).map(|wait| reason(wait.label(), wait.to_string())),
         unit: said.map(|service| service.unit.clone()),
@@ -229,6 +237,11 @@ fn later(outlook: Outlook, silent_ms: u64) -> Outlook {
     let warmup = outlook.warmup.map(|warmup| Warmup { left_ms: warmup.left_ms.saturating_sub(silent_ms), ..warmup });
     let next = outlook.next.map(|next| Next { in_ms: next.in_ms.saturating_sub(silent_ms), ..next });
     Outlook { warmup, next, ..outlook }
+}
+
+fn wish(word: &Word, left: Option<Span>) -> OperatorWish {
+    let Word { by, reason, at_unix_ms } = word.clone();
+    OperatorWish { by, reason, at_unix_ms, ends_in_ms: left.map(Span::as_millis) }
 }
 
 fn held(known: &Knowledge, id: &ServerId, lease: &Lease, now: Moment) -> HeldPermit {

@@ -129,7 +129,7 @@ fn id(name: &str) -> ServerId {
 }
 
 fn out() -> Verdict {
-    Verdict::Out(Because { reason: Reason { label: "test".to_owned(), text: "it is sick".to_owned() }, incident: None })
+    Verdict::Out(Because { reason: Reason { label: "test".to_owned(), text: "it is sick".to_owned() }, incident: None, drain: false })
 }
 
 fn soon() -> Instant {

@@ -12,6 +12,7 @@ mod program;
 mod steering;
 mod support;
 mod trust;
+mod wishes;
 
 #[path = "../../../crates/edge/tests/it/authority.rs"]
 mod authority;

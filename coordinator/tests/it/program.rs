@@ -36,8 +36,9 @@ impl Stand {
         let folder = tempfile::Builder::new().prefix("warden-coordinator-").tempdir_in("/tmp").unwrap();
         let (listen, page) = (free_port(), free_port());
         let config = format!(
-            "listen = '127.0.0.1:{listen}'\nplain = true\nadmin = '{}'\npage = '127.0.0.1:{page}'\n[haproxy]\nsocket = '{}'\nagent_port = {}\ncycle = '100ms'\n[backend.app]\n{backend}\n",
+            "listen = '127.0.0.1:{listen}'\nplain = true\nadmin = '{}'\nstate_directory = '{}'\npage = '127.0.0.1:{page}'\n[haproxy]\nsocket = '{}'\nagent_port = {}\ncycle = '100ms'\n[backend.app]\n{backend}\n",
             folder.path().join("admin.sock").display(),
+            folder.path().display(),
             haproxy.socket().display(),
             haproxy.agent_port,
         );
@@ -77,6 +78,20 @@ impl Stand {
             if traffic.confirmed == confirmed { Ok(()) } else { Err(traffic) }
         })
         .await;
+    }
+
+    /// What an operator asks for: the status, and the sentence.
+    async fn asks(&self, uri: &str, body: &str) -> (u16, String) {
+        let (socket, within) = (self.folder.path().join("admin.sock"), Duration::from_secs(10));
+        let (status, body) = unix_http::post(&socket, uri, body.as_bytes().to_vec(), within).await.unwrap();
+        let document: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        (status, document["message"].as_str().unwrap().to_owned())
+    }
+
+    /// After its end.
+    async fn relaunch(&mut self) {
+        self.program = launch(&self.folder);
+        self.ready().await;
     }
 
     async fn fleet(&self) -> FleetStatus {
@@ -258,12 +273,48 @@ async fn the_coordinators_end_and_death_change_nothing_and_its_return_neither() 
         // HAProxy finds its agent port shut several times.
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert!(!stand.runs("n1").await && stand.runs("n2").await);
-        stand.program = launch(&stand.folder);
-        stand.ready().await;
+        stand.relaunch().await;
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert!(!stand.runs("n1").await && stand.runs("n2").await, "a coordinator that was told nothing changed something");
     }
     stand.report_until(&mut one, ServiceState::Serving, Confirmed::In).await;
+}
+
+#[tokio::test]
+async fn what_operators_want_holds_over_a_death_and_is_taken_back() {
+    let mut stand = Stand::start().await;
+    let (mut one, mut two) = (Voice::of("n1"), Voice::of("n2"));
+    stand.say(serves(&mut one, "1", 900_000)).await;
+    stand.say(serves(&mut two, "1", 900_000)).await;
+    let (status, said) = stand.asks("/v1/servers/app%2Fn1/drain", r#"{"reason": "disk swap"}"#).await;
+    assert_eq!((status, said.as_str()), (200, "app/n1 is out of rotation, confirmed by HAProxy; what is in flight finishes"));
+    let (status, said) = stand.asks("/v1/fleet/pause", r#"{"for_ms": 3600000}"#).await;
+    assert!(status == 200 && said.starts_with("paused for 1 h: no permit is given"), "{said}");
+    assert!(!stand.runs("n1").await && stand.runs("n2").await);
+
+    stand.signal(Signal::SIGKILL);
+    stand.program.wait().unwrap();
+    stand.relaunch().await;
+    stand.say(serves(&mut one, "1", 900_000)).await;
+    let directives = stand.say(asks(&mut two)).await;
+    assert_eq!((directives.waits[0].reason.label.as_str(), &directives.services[0].permit), ("paused", &None));
+    let fleet = stand.fleet().await;
+    let (drain, by) = (fleet.backends[0].servers[0].drain.as_ref().unwrap(), &fleet.backends[0].servers[0].traffic.by);
+    assert_eq!((drain.reason.as_str(), *by, fleet.pause.is_some()), ("disk swap", Holder::Warden, true));
+    assert!(!stand.runs("n1").await, "an agent that says serving ended the drain");
+
+    assert_eq!(stand.asks("/v1/fleet/resume", "").await.0, 200);
+    let (status, said) = stand.asks("/v1/fleet/resume", "").await;
+    assert_eq!((status, said.as_str()), (409, "nothing is paused"));
+    let (status, said) = stand.asks("/v1/servers/n7/drain", "{}").await;
+    assert_eq!((status, said.as_str()), (404, "there is no node and no server \"n7\": agentctl fleet status names them"));
+    assert_eq!(stand.asks("/v1/servers/n1/undrain", "{}").await.0, 200);
+    stand.report_until(&mut one, ServiceState::Serving, Confirmed::In).await;
+    until("the gauge says so", || async {
+        let text = stand.metrics().await;
+        if text.contains("warden_coordinator_paused 0") { Ok(()) } else { Err(text) }
+    })
+    .await;
 }
 
 /// From the permit to its release, with a request in flight and a slow start of HAProxy's own.

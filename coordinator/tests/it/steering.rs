@@ -6,13 +6,17 @@ use crate::support::voice::Voice;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use warden_coordinator::haproxy::agent_port::Board;
+use warden_coordinator::keep;
 use warden_coordinator::metrics::Metrics;
-use warden_coordinator::steer::{Call, Calls, Pulse, Settings, Steering};
+use warden_coordinator::steer::{Answered, Call, Calls, Pulse, Settings, Steering, Timeline};
+use warden_edge::clock::{monotonic_micros, realtime_micros};
 use warden_logic::fleet::roster::Refused;
+use warden_logic::fleet::wishes::{Refusal, Wish, Word};
 use warden_logic::fleet::{BackendPolicy, Policy};
 use warden_logic::moment::{Moment, Span};
 use warden_protocol::v1::fleet::{FleetStatus, ServerStatus};
@@ -35,7 +39,10 @@ pub(crate) struct Stand {
     pub(crate) calls: Calls,
     pulse: Arc<Pulse>,
     pub(crate) metrics: Arc<Metrics>,
+    timeline: Arc<Timeline>,
     steering: JoinHandle<()>,
+    /// Where it is kept what operators want.
+    kept: TempDir,
 }
 
 pub(crate) fn policy(min_in_traffic: u32) -> Policy {
@@ -52,10 +59,10 @@ impl Stand {
     pub(crate) fn new() -> Self {
         let board = Board::default();
         let haproxy = Fake::start(board.clone()).without("bare");
-        Self::before(haproxy, board)
+        Self::before(haproxy, board, tempfile::tempdir().unwrap())
     }
 
-    fn before(haproxy: Fake, board: Board) -> Self {
+    fn before(haproxy: Fake, board: Board, kept: TempDir) -> Self {
         let metrics = Arc::new(Metrics::default());
         let settings = Settings {
             policy: policy(1),
@@ -65,12 +72,14 @@ impl Stand {
             balancer: "lb".to_owned(),
             socket: "fake".to_owned(),
             first_permit: 1 + clock().as_micros(),
+            wishes: keep::load(kept.path(), clock(), realtime_micros() / 1_000).unwrap(),
+            keeper: keep::Keeper::start(kept.path()).unwrap(),
             clock,
         };
         let (steering, calls) = Steering::new(haproxy.clone(), board.clone(), Arc::clone(&metrics), settings);
-        let pulse = steering.pulse();
+        let (pulse, timeline) = (steering.pulse(), steering.timeline());
         let steering = tokio::spawn(steering.run(std::future::pending()));
-        Self { haproxy, board, calls, pulse, metrics, steering }
+        Self { haproxy, board, calls, pulse, metrics, timeline, steering, kept }
     }
 
     /// A new coordinator before the same HAProxy. Its agent port begins with nothing to say.
@@ -79,7 +88,23 @@ impl Stand {
         let _ = self.steering.await;
         let empty = warden_logic::fleet::ledger::Ledger::default();
         self.board.say_all(&empty);
-        Self::before(self.haproxy, self.board)
+        Self::before(self.haproxy, self.board, self.kept)
+    }
+
+    /// What an operator asks for: the answer, when it is on the disk.
+    pub(crate) async fn wish(&self, wish: Wish) -> Result<String, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        let word = Word { by: "anna".to_owned(), reason: "disk swap".to_owned(), at_unix_ms: 1_764_115_200_000 };
+        self.calls.send(Call::Wish { wish, word, answer }).await.unwrap();
+        let Answered { outcome, kept } = answered.await.unwrap();
+        let until = monotonic_micros() + 10_000_000;
+        if let Some(mut kept) = kept {
+            // The disk is real, and the clock stands still for it.
+            let written = std::iter::repeat_with(|| kept.try_recv()).inspect(|_| std::thread::yield_now());
+            let written = written.take_while(|_| monotonic_micros() < until).find_map(Result::ok);
+            written.expect("the wish is on the disk").unwrap();
+        }
+        outcome
     }
 
     async fn try_report(&self, voice: &mut Voice, state: ServiceState) -> Result<Directives, Refused> {
@@ -96,6 +121,11 @@ impl Stand {
         let directives = self.try_report(voice, state).await.unwrap();
         let [directive] = directives.services.as_slice() else { panic!("{directives:?}") };
         directive.traffic.clone()
+    }
+
+    /// The kinds of what happened, the newest first.
+    pub(crate) fn events(&self) -> Vec<&'static str> {
+        self.timeline.entries().into_iter().map(|entry| entry.kind).collect()
     }
 
     pub(crate) async fn fleet(&self) -> FleetStatus {
@@ -334,7 +364,7 @@ async fn an_operators_mark_is_left_alone_and_said() {
 #[tokio::test(start_paused = true)]
 async fn a_server_without_the_lever_says_what_is_missing() {
     let board = Board::default();
-    let stand = Stand::before(Fake::start(board.clone()), board);
+    let stand = Stand::before(Fake::start(board.clone()), board, tempfile::tempdir().unwrap());
     let mut bare = Voice::of("bare");
     let traffic = stand.report(&mut bare, ServiceState::Sick).await;
     assert_eq!(brief(&traffic), (Traffic::Keep, Confirmed::In, Holder::Haproxy));
@@ -411,7 +441,7 @@ async fn a_haproxy_that_comes_late_is_waited_for() {
     let board = Board::default();
     let haproxy = Fake::start(board.clone()).without("bare");
     haproxy.trouble(Some(Trouble::Gone));
-    let stand = Stand::before(haproxy, board);
+    let stand = Stand::before(haproxy, board, tempfile::tempdir().unwrap());
     let mut one = Voice::of("n1");
     let directives = stand.try_report(&mut one, ServiceState::Serving).await.unwrap();
     assert_eq!(directives.services, []);

@@ -50,6 +50,8 @@ fn a_fleets_status_is_read_and_written_as_it_always_was() {
     let fleet: FleetStatus = both_ways(include_str!("golden/fleet.json"));
     let backend = &fleet.backends[0];
     assert_eq!((backend.max_unavailable, backend.unavailable), (Some(1), Some(1)));
+    assert_eq!(fleet.pause.as_ref().and_then(|pause| pause.ends_in_ms), Some(3_600_000));
+    assert_eq!(backend.servers[0].drain.as_ref().map(|drain| (drain.by.as_str(), drain.ends_in_ms)), Some(("root", None)));
     assert_eq!(backend.servers[0].permit.as_ref().map(|permit| permit.phase.as_str()), Some("in_use"));
     assert_eq!(backend.servers[0].outlook.as_ref().map(|outlook| outlook.depends.len()), Some(1));
     assert_eq!(backend.servers[1].waits.as_ref().map(|waits| waits.label.as_str()), Some("budget"));
@@ -58,14 +60,14 @@ fn a_fleets_status_is_read_and_written_as_it_always_was() {
 #[test]
 fn an_older_coordinators_status_lacks_what_was_added_since() {
     let mut bare: Value = serde_json::from_str(include_str!("golden/fleet.json")).unwrap();
-    bare.as_object_mut().unwrap().remove("notes");
+    bare.as_object_mut().unwrap().retain(|key, _| !matches!(key.as_str(), "notes" | "pause"));
     let backend = bare["backends"][0].as_object_mut().unwrap();
     backend.retain(|key, _| !matches!(key.as_str(), "max_unavailable" | "unavailable"));
     for server in backend["servers"].as_array_mut().unwrap() {
         server
             .as_object_mut()
             .unwrap()
-            .retain(|key, _| !matches!(key.as_str(), "note" | "permit" | "waits" | "unit" | "last_probe" | "outlook"));
+            .retain(|key, _| !matches!(key.as_str(), "note" | "drain" | "permit" | "waits" | "unit" | "last_probe" | "outlook"));
         server["traffic"].as_object_mut().unwrap().remove("sessions");
     }
     let fleet: FleetStatus = serde_json::from_value(bare).unwrap();

@@ -10,8 +10,9 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::net::unix::pipe;
 
-/// The agent's unit, as journald stamps its records.
-const UNIT: &str = "_SYSTEMD_UNIT=warden-agent.service";
+/// Their units, as journald stamps their records.
+const AGENT: &str = "_SYSTEMD_UNIT=warden-agent.service";
+const COORDINATOR: &str = "_SYSTEMD_UNIT=warden-coordinator.service";
 /// A record comes in microseconds; a journal of many gigabytes without a single match takes seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Of what journalctl complains about, so much is looked at.
@@ -24,14 +25,25 @@ pub(in crate::ctl) struct Query {
 }
 
 impl Query {
+    /// Of the agent on this node.
     pub(in crate::ctl) fn new(incident: Option<&str>, unit: Option<&str>, since: Option<String>) -> Self {
-        // --all: a field that is not plain text comes as its bytes, not as null.
-        let mut arguments = ["--output=json", "--all", "--no-pager", UNIT].map(ToOwned::to_owned).to_vec();
-        arguments.extend(incident.map(|id| format!("WARDEN_INCIDENT={id}")));
-        arguments.extend(unit.map(|unit| match unit.contains('.') {
+        let unit = unit.map(|unit| match unit.contains('.') {
             true => format!("WARDEN_UNIT={unit}"),
             false => format!("WARDEN_UNIT={unit}.service"),
-        }));
+        });
+        Self::of(AGENT, incident, unit, since)
+    }
+
+    /// Of the coordinator on this balancer.
+    pub(in crate::ctl) fn of_fleet(incident: Option<&str>, server: Option<&str>, since: Option<String>) -> Self {
+        Self::of(COORDINATOR, incident, server.map(|server| format!("WARDEN_SERVER={server}")), since)
+    }
+
+    fn of(program: &str, incident: Option<&str>, of_what: Option<String>, since: Option<String>) -> Self {
+        // --all: a field that is not plain text comes as its bytes, not as null.
+        let mut arguments = ["--output=json", "--all", "--no-pager", program].map(ToOwned::to_owned).to_vec();
+        arguments.extend(incident.map(|id| format!("WARDEN_INCIDENT={id}")));
+        arguments.extend(of_what);
         arguments.extend(since.map(|since| format!("--since={since}")));
         Self { arguments }
     }
@@ -168,11 +180,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_asks_for_the_agents_own_records() {
+    fn a_query_asks_for_the_programs_own_records() {
         let query = Query::new(Some("7H2M"), Some("bingo"), Some("-1h".to_owned()));
         let asked = query.after(Some("s=1;i=2")).join(" ");
         let wanted = "--output=json --all --no-pager _SYSTEMD_UNIT=warden-agent.service WARDEN_INCIDENT=7H2M WARDEN_UNIT=bingo.service \
                       --since=-1h --follow --no-tail --after-cursor=s=1;i=2";
         assert_eq!(asked, wanted);
+        let asked = Query::of_fleet(None, Some("bingo-1"), None).forward().join(" ");
+        assert_eq!(asked, "--output=json --all --no-pager _SYSTEMD_UNIT=warden-coordinator.service WARDEN_SERVER=bingo-1");
     }
 }

@@ -1,8 +1,8 @@
-//! `agentctl events`: what the agent wrote into the journal about what it saw and did.
+//! `agentctl events` and `agentctl fleet events`: what the agent, or the coordinator, wrote into the journal about what it saw and did.
 //!
 //! The journal is read by running `journalctl -o json`. It is the keeper of the format, and it brings what would otherwise be
 //! written a second time here: rotation, corrupt files, permissions, times as people write them, following. Only records of the
-//! agent's own unit are asked for (`_SYSTEMD_UNIT=` is journald's word; no other program can forge it), and of those what has
+//! program's own unit are asked for (`_SYSTEMD_UNIT=` is journald's word; no other program can forge it), and of those what has
 //! `WARDEN_EVENT=`.
 //!
 //! Left to others: what is recorded (`crate::supervisor`), how a record looks ([`record`]).
@@ -10,7 +10,7 @@
 pub(super) mod journal;
 pub(super) mod record;
 
-use super::args::EventOptions;
+use super::args::{EventOptions, FleetEventOptions};
 use super::{Failure, print, print_line};
 use journal::{Journal, Query};
 use record::Event;
@@ -21,9 +21,40 @@ use warden_edge::signals::{Signal, Signals};
 /// So many of the last ones, when nothing else says where to begin.
 const LAST: usize = 50;
 
+/// What is asked for, of whichever program.
+struct Wanted {
+    query: Query,
+    /// Something says which ones.
+    some: bool,
+    /// So many of the last ones.
+    lines: Option<usize>,
+    follow: bool,
+    json: bool,
+    /// Whose they are.
+    program: &'static str,
+}
+
+/// The agent's.
 pub(super) async fn run(options: EventOptions) -> Result<ExitCode, Failure> {
-    let query = Query::new(options.incident.as_deref(), options.unit.as_deref(), options.since.clone());
-    let lines = options.lines.or((options.incident.is_none() && options.since.is_none()).then_some(LAST));
+    let EventOptions { incident, since, unit, follow, lines, json } = options;
+    let lines = lines.or((incident.is_none() && since.is_none()).then_some(LAST));
+    let some = incident.is_some() || unit.is_some() || since.is_some();
+    let query = Query::new(incident.as_deref(), unit.as_deref(), since);
+    show(Wanted { query, some, lines, follow, json, program: "agent" }).await
+}
+
+/// The coordinator's.
+pub(super) async fn of_fleet(options: FleetEventOptions) -> Result<ExitCode, Failure> {
+    let FleetEventOptions { incident, since, server, follow, lines, json } = options;
+    let lines = lines.or((incident.is_none() && since.is_none()).then_some(LAST));
+    let some = incident.is_some() || server.is_some() || since.is_some();
+    let query = Query::of_fleet(incident.as_deref(), server.as_deref(), since);
+    show(Wanted { query, some, lines, follow, json, program: "coordinator" }).await
+}
+
+async fn show(options: Wanted) -> Result<ExitCode, Failure> {
+    let Wanted { query, lines, .. } = &options;
+    let (query, lines) = (query.clone(), *lines);
     let mut pen = Pen { json: options.json, day: String::new() };
     let cursor = match lines {
         Some(lines) => {
@@ -106,11 +137,11 @@ impl Pen {
     }
 }
 
-fn nothing(options: &EventOptions) -> Result<(), Failure> {
-    let sentence = if options.incident.is_some() || options.unit.is_some() || options.since.is_some() {
-        "no such event is in the journal"
+fn nothing(options: &Wanted) -> Result<(), Failure> {
+    let sentence = if options.some {
+        "no such event is in the journal".to_owned()
     } else {
-        "the journal has no event of the agent yet"
+        format!("the journal has no event of the {} yet", options.program)
     };
     if options.json { Ok(()) } else { print(&format!("{sentence}\n")) }
 }

@@ -30,7 +30,12 @@ impl Event {
         let micros = [field("_SOURCE_REALTIME_TIMESTAMP"), field("__REALTIME_TIMESTAMP")];
         let micros: i64 = micros.iter().find_map(|micros| micros.parse().ok())?;
         let at = Timestamp::from_microsecond(micros).ok()?.to_zoned_datetime(TimeZone::system());
-        let (unit, message) = (field("WARDEN_UNIT"), field("MESSAGE"));
+        let message = field("MESSAGE");
+        // The coordinator's are of servers, and their units come second.
+        let unit = match (field("WARDEN_BACKEND"), field("WARDEN_SERVER")) {
+            (backend, server) if !backend.is_empty() && !server.is_empty() => format!("{backend}/{server}"),
+            _ => Some(field("WARDEN_UNIT")).filter(|unit| !unit.is_empty()).unwrap_or_else(|| field("WARDEN_NODE")),
+        };
         // The message is a whole sentence; in a column of its own the unit is not said twice.
         let message = message.strip_prefix(&format!("{unit}: ")).unwrap_or(&message).to_owned();
         let (from, to) = (field("WARDEN_STATE_FROM"), field("WARDEN_STATE_TO"));
@@ -103,6 +108,11 @@ mod tests {
         });
         let line = "22:13:19.118  bingo.service   serving → sick        journal: We all gonna die  incident 7H2M";
         assert_eq!(drawn(&change).as_deref(), Some(line));
+        let server = serde_json::json!({
+            "__REALTIME_TIMESTAMP": "1700000000000000", "WARDEN_EVENT": "drained", "WARDEN_BACKEND": "app", "WARDEN_SERVER": "n1",
+            "WARDEN_UNIT": "app.service", "WARDEN_NODE": "n1", "MESSAGE": "app/n1: drained by anna: disk swap",
+        });
+        assert_eq!(drawn(&server).as_deref(), Some("22:13:20.000  app/n1          drained               drained by anna: disk swap"));
         let other = serde_json::json!({
             "__REALTIME_TIMESTAMP": "1700000000000000", "WARDEN_EVENT": "out_confirmed", "WARDEN_UNIT": "bingo.service",
             "MESSAGE": "bingo.service: out of rotation, confirmed by lb-1",

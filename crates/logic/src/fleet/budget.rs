@@ -71,6 +71,8 @@ impl fmt::Display for Share {
 pub enum Outage {
     /// A person's mark.
     Operator(Mark),
+    /// An operator's drain.
+    Drained,
     /// Its agent was heard, and is silent.
     Lost,
     /// Its agent wants it out.
@@ -89,6 +91,7 @@ impl fmt::Display for Outage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Operator(mark) => write!(f, "`{}`", mark.as_str()),
+            Self::Drained => f.write_str("drained"),
             Self::Lost => f.write_str("its agent is silent"),
             Self::Agent(state) => state.fmt(f),
             Self::Warden => f.write_str("taken out"),
@@ -111,6 +114,8 @@ pub(super) struct Standing<'a> {
     pub(super) two: bool,
     /// The verdict on it is *out*.
     pub(super) out: bool,
+    /// An operator's drain is on it.
+    pub(super) drained: bool,
     pub(super) outage: Option<Outage>,
     pub(super) sick: bool,
 }
@@ -129,6 +134,7 @@ impl<'a> Standing<'a> {
             said,
             two: node.is_some_and(|node| node.two_speakers(scene.now, scene.policy.lease)),
             out,
+            drained: scene.wishes.drained(&server.id).is_some(),
             outage: None,
             sick: false,
         };
@@ -145,6 +151,8 @@ impl<'a> Standing<'a> {
             Some(mark @ (Mark::Maintenance | Mark::Drain)) => Some(Outage::Operator(mark)),
             // Whoever only leaves by plan and has not been taken out is in; the permit tells whether it goes.
             Some(Mark::AgentDisabled) | None => match self.said {
+                // It may still be in, by the floor; it is to be out as soon as that allows it.
+                _ if self.drained => Some(Outage::Drained),
                 _ if lost => Some(Outage::Lost),
                 Some(said) if wants == Some(Traffic::Out) && !(self.leaves_by_plan() && self.takes_traffic()) => {
                     Some(Outage::Agent(said.state))

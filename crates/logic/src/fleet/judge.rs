@@ -1,16 +1,18 @@
 //! What is wanted of every server now: reports against marks, memory and the floor.
 //!
-//! In order of rank: a person's mark, a lever that is missing, what the agent asks for (by plan: if a permit covers it), an orphan's
-//! release, what was decided before. The floor comes last and only ever turns *out* into staying in.
+//! In order of rank: a person's mark in HAProxy, a lever that is missing, an operator's drain, what the agent asks for (by plan: if a
+//! permit covers it), the end of a drain, an orphan's release, what was decided before. The floor comes last and only ever turns *out* into staying in.
 
 use super::Scene;
 use super::budget::leaves_by_plan;
 use super::ledger::{Because, Ledger, Verdict};
 use super::observed::{Mark, Server, ServerId};
 use super::permits::Permits;
+use super::wishes::Word;
 use crate::moment::Span;
 use std::collections::BTreeMap;
 use std::fmt;
+use warden_protocol::v1::Reason;
 use warden_protocol::v1::report::ServiceReport;
 use warden_protocol::vocab::{Evidence, Traffic};
 
@@ -45,6 +47,8 @@ pub enum Note {
         min: u32,
         /// Other servers that take traffic.
         others: u32,
+        /// It is an operator's drain that wants it out.
+        drain: bool,
     },
     /// A person's mark.
     Operator(Mark),
@@ -60,6 +64,8 @@ pub enum Note {
     },
     /// It leaves by plan, without a permit that counts: it stays in.
     NoPermit,
+    /// An operator's drain.
+    Drained(Word),
 }
 
 impl Note {
@@ -72,6 +78,7 @@ impl Note {
             Self::NoLever { .. } => "no_lever",
             Self::Orphan { .. } => "orphaned_verdict",
             Self::NoPermit => "no_permit",
+            Self::Drained(_) => "drained",
         }
     }
 }
@@ -79,8 +86,9 @@ impl Note {
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Floor { min, others } => {
-                write!(f, "its agent wants it out; it stays in, because {others} other servers take traffic and min_in_traffic is {min}")
+            Self::Floor { min, others, drain } => {
+                let who = if *drain { "it is drained" } else { "its agent wants it out" };
+                write!(f, "{who}; it stays in, because {others} other servers take traffic and min_in_traffic is {min}")
             }
             Self::Operator(mark) => write!(f, "held by operator: `{}` was set on it in HAProxy", mark.as_str()),
             Self::NoLever { agent_port } => write!(
@@ -91,6 +99,7 @@ impl fmt::Display for Note {
                 write!(f, "put back: no agent has spoken for it for {silent}, and HAProxy's own check passed all that time")
             }
             Self::NoPermit => f.write_str("it leaves for a planned restart without a permit that counts; it stays in"),
+            Self::Drained(word) => write!(f, "drained by {word}"),
         }
     }
 }
@@ -125,6 +134,11 @@ fn wish<'a>(scene: &Scene<'_>, permits: &Permits, server: &'a Server) -> Wish<'a
         let missed = said.map(|_| Note::NoLever { agent_port });
         return wish(Want::Leave, missed);
     }
+    if let Some(word) = scene.wishes.drained(&server.id) {
+        let note = Note::Drained(word.clone());
+        let reason = Reason { label: note.label().to_owned(), text: note.to_string() };
+        return wish(Want::Out(Because { reason, incident: None, drain: true }), Some(note));
+    }
     let verdict = scene.ledger.verdict(&server.id);
     match said.map(|service| (service.wants.traffic, service)) {
         Some((Traffic::In, _)) => return wish(Want::In, None),
@@ -134,7 +148,7 @@ fn wish<'a>(scene: &Scene<'_>, permits: &Permits, server: &'a Server) -> Wish<'a
             if leaves_by_plan(service) && !out && !permits.covers(&server.id, service.permit) {
                 return wish(verdict.map_or(Want::Leave, |_| Want::In), Some(Note::NoPermit));
             }
-            let because = Because { reason: service.reason.clone(), incident: service.incident.clone() };
+            let because = Because { reason: service.reason.clone(), incident: service.incident.clone(), drain: false };
             return wish(Want::Out(because), None);
         }
         Some((Traffic::Keep, _)) | None => {}
@@ -145,6 +159,8 @@ fn wish<'a>(scene: &Scene<'_>, permits: &Permits, server: &'a Server) -> Wish<'a
     }
     match &entry.verdict {
         Some(Verdict::In) => wish(Want::In, None),
+        // The drain is over, and nobody else wants it out.
+        Some(Verdict::Out(because)) if because.drain => wish(Want::In, None),
         Some(Verdict::Out(because)) => wish(Want::Out(because.clone()), None),
         None => wish(Want::Leave, None),
     }
@@ -161,11 +177,13 @@ fn said<'a>(scene: &Scene<'a>, server: &Server) -> Option<&'a ServiceReport> {
 ///
 /// A server counts while HAProxy sends traffic to it and nothing of ours is about to end that. One that takes no traffic
 /// anyway is no loss, but it is not locked out either while the rest is below the floor: whichever the check
-/// lets in first may serve. Who goes first: whoever is out already, then fatal evidence, then HAProxy's order.
+/// lets in first may serve. Who goes first: whoever is out already, then fatal evidence, then whatever agents want, then what is
+/// drained, which serves well; else HAProxy's order.
 fn under_the_floor(min: u32, wishes: Vec<Wish<'_>>, ledger: &Ledger) -> Vec<Judgement> {
     let is_out = |wish: &Wish<'_>| matches!(ledger.verdict(&wish.server.id), Some(Verdict::Out(_)));
     let mut asking: Vec<usize> = (0..wishes.len()).filter(|&at| matches!(wishes.get(at), Some(Wish { want: Want::Out(_), .. }))).collect();
-    asking.sort_by_key(|&at| wishes.get(at).map(|wish| (!is_out(wish), !wish.fatal)));
+    let drained = |wish: &Wish<'_>| matches!(wish.note, Some(Note::Drained(_)));
+    asking.sort_by_key(|&at| wishes.get(at).map(|wish| (!is_out(wish), !wish.fatal, drained(wish))));
     let mut in_traffic = wishes.iter().filter(|wish| wish.server.takes_traffic()).count();
     let mut held: BTreeMap<usize, u32> = BTreeMap::new();
     for at in asking {
@@ -183,7 +201,7 @@ fn under_the_floor(min: u32, wishes: Vec<Wish<'_>>, ledger: &Ledger) -> Vec<Judg
         let Some(&others) = held.get(&at) else { return Judgement { id, want: wish.want, note: wish.note } };
         // A server that nobody has judged yet and that is stopped stays exactly as it is found.
         let want = if ledger.verdict(&id).is_none() && !wish.server.takes_traffic() { Want::Leave } else { Want::In };
-        Judgement { id, want, note: Some(Note::Floor { min, others }) }
+        Judgement { id, want, note: Some(Note::Floor { min, others, drain: drained(&wish) }) }
     };
     wishes.into_iter().enumerate().map(judge).collect()
 }

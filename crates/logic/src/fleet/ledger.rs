@@ -26,6 +26,8 @@ pub struct Because {
     pub reason: Reason,
     /// The incident that it belongs to.
     pub incident: Option<String>,
+    /// An operator's drain, and no agent's word.
+    pub drain: bool,
 }
 
 /// What is remembered of one server.

@@ -9,6 +9,7 @@
 //! - the floor: no step takes a backend below `min_in_traffic`, and nothing ever blocks putting a server back;
 //! - the budget: nothing is taken out by plan but on a permit, and not beyond `max_unavailable`, counted on the state after it;
 //! - hands off: a server that carries a person's mark gets no step at all;
+//! - operators' wishes ([`wishes`]): a drained server is never put in by us, a pause begins nothing by plan, and neither keeps out who is fit;
 //! - a plan that was carried out leaves nothing to plan, and a fresh HAProxy converges in one cycle.
 //!
 //! Left to others: HAProxy's text and sockets, the agent port, time (`coordinator/`).
@@ -21,6 +22,7 @@ pub mod observed;
 pub mod permits;
 pub mod plan;
 pub mod roster;
+pub mod wishes;
 
 use crate::moment::{Moment, Span};
 use budget::{MaxUnavailable, Share};
@@ -30,6 +32,7 @@ use observed::Observed;
 use roster::Roster;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
+use wishes::Wishes;
 
 /// Everything that is known at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +49,8 @@ pub struct Scene<'a> {
     pub matches: &'a Matches,
     /// What was decided before.
     pub ledger: &'a Ledger,
+    /// What operators want until they take it back.
+    pub wishes: &'a Wishes,
 }
 
 /// What the configuration lays down.

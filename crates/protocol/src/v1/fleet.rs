@@ -1,4 +1,7 @@
 //! `GET /v1/fleet` on the coordinator's admin socket: the document behind `agentctl fleet status`.
+//!
+//! What operators ask of it there: `POST /v1/fleet/{pause,resume}` and `POST /v1/servers/NAME/{drain,undrain}`, NAME being a node, a
+//! server or `BACKEND/SERVER`, with an [`super::control::Ask`] each, answered by [`super::control::Accepted`].
 
 use super::Reason;
 use super::report::{LastProbe, Outlook, TrafficStatus};
@@ -20,6 +23,9 @@ pub struct FleetStatus {
     pub revision: u64,
     /// HAProxy as seen through its runtime socket.
     pub haproxy: HaproxyStatus,
+    /// Nothing is begun by plan while it holds.
+    #[serde(default)]
+    pub pause: Option<OperatorWish>,
     /// One for every backend that HAProxy has and an agent or the configuration names.
     pub backends: Vec<BackendStatus>,
     /// Reports that match no server, each with what is missing.
@@ -95,6 +101,9 @@ pub struct ServerStatus {
     /// Why it does not simply get what its agent asks for: `floor_holds`, `operator`, `no_lever`, `refused`, …
     #[serde(default)]
     pub note: Option<Reason>,
+    /// Wanted out by an operator, whatever its agent says. Not a mark in HAProxy: that is a note (`operator`).
+    #[serde(default)]
+    pub drain: Option<OperatorWish>,
     /// The permit that its agent holds.
     #[serde(default)]
     pub permit: Option<HeldPermit>,
@@ -114,6 +123,20 @@ pub struct ServerStatus {
     pub requests_per_second: Option<f64>,
     /// Server errors (5xx), connection errors and retries a second, over the last few seconds.
     pub errors_per_second: Option<f64>,
+}
+
+/// What an operator wants until it is taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperatorWish {
+    /// Who.
+    pub by: String,
+    /// Why, in their words; may be empty.
+    pub reason: String,
+    /// Since when, by the coordinator's wall clock, in milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// It ends by itself after so many milliseconds.
+    #[serde(default)]
+    pub ends_in_ms: Option<u64>,
 }
 
 /// A permit that was given.

@@ -47,7 +47,7 @@ impl Permits {
             let mut still_in: Vec<_> = still_in.collect();
             still_in.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
             let no_longer = still_in.into_iter().find_map(|(_, standing)| {
-                let wait = Wait::hands_off(standing, scene.policy.agent_port).or_else(|| self.over_budget(backend, standing))?;
+                let wait = Wait::keeps(scene, standing).or_else(|| self.over_budget(backend, standing))?;
                 Some((standing.server.id.clone(), wait))
             });
             let Some((server, wait)) = no_longer else { return };
@@ -119,7 +119,7 @@ impl Permits {
             process: (said.state == ServiceState::Leaving).then(|| said.invocation.clone()),
         };
         if standing.leaves_by_plan() && standing.takes_traffic() {
-            let wait = Wait::hands_off(standing, scene.policy.agent_port).or_else(|| self.over_budget(backend, standing));
+            let wait = Wait::keeps(scene, standing).or_else(|| self.over_budget(backend, standing));
             if let Some(wait) = wait {
                 return self.end(now, server, lease, Happened::Void(Void::Withdrawn(wait)), None);
             }
@@ -182,6 +182,9 @@ fn restarted(lease: &Lease, said: &ServiceReport) -> bool {
 fn in_use(now: Moment, lease: &Lease, standing: &Standing<'_>, said: Option<&ServiceReport>) -> Step {
     if let Some(said) = said {
         let put_down = said.state == ServiceState::Serving && said.permit != Some(lease.id);
+        if put_down && standing.drained {
+            return Step::End(Happened::Void(Void::Drained)); // it will not be at its full weight
+        }
         if put_down && standing.at_full_weight() {
             return if restarted(lease, said) {
                 Step::To(Phase::Soaking { since: now }, Happened::Soaking)

@@ -26,6 +26,15 @@ pub enum Wait {
         /// When that is no longer waited for.
         left: Span,
     },
+    /// An operator's pause.
+    Paused {
+        /// Whose, and why.
+        word: Arc<str>,
+        /// It ends by itself after that.
+        left: Option<Span>,
+    },
+    /// An operator's drain is on it.
+    Drained,
     /// Two agents speak for its node.
     TwoSpeakers,
     /// A person's mark.
@@ -86,6 +95,8 @@ impl Wait {
     pub const fn label(&self) -> &'static str {
         match self {
             Self::Unheard { .. } => "unheard",
+            Self::Paused { .. } => "paused",
+            Self::Drained => "drained",
             Self::TwoSpeakers => "two_speakers",
             Self::Operator(_) => "operator",
             Self::NoLever => "no_lever",
@@ -101,7 +112,19 @@ impl Wait {
         }
     }
 
-    /// What keeps our hands off this server, whatever the budget says.
+    /// A pause that holds.
+    pub(super) fn paused(scene: &Scene<'_>) -> Option<Self> {
+        let pause = scene.wishes.paused(scene.now)?;
+        Some(Self::Paused { word: pause.word.to_string().into(), left: pause.until.map(|until| until.since(scene.now)) })
+    }
+
+    /// What keeps this server from leaving by plan, whatever the budget says.
+    pub(super) fn keeps(scene: &Scene<'_>, standing: &Standing<'_>) -> Option<Self> {
+        let paused = Self::paused(scene).or_else(|| standing.drained.then_some(Self::Drained));
+        paused.or_else(|| Self::hands_off(standing, scene.policy.agent_port))
+    }
+
+    /// What keeps our hands off this server.
     pub(super) fn hands_off(standing: &Standing<'_>, agent_port: u16) -> Option<Self> {
         if standing.two {
             Some(Self::TwoSpeakers)
@@ -119,6 +142,9 @@ impl fmt::Display for Wait {
             Self::Unheard { names, left } => {
                 write!(f, "not everybody was heard since the coordinator began, and may hold a permit: {names}; for {left} more at most")
             }
+            Self::Paused { word, left: Some(left) } => write!(f, "paused by {word}; ends by itself in {left}"),
+            Self::Paused { word, left: None } => write!(f, "paused by {word}; ends with `agentctl fleet resume`"),
+            Self::Drained => f.write_str("it is drained: what is drained is left as it is until `agentctl fleet undrain`"),
             Self::TwoSpeakers => f.write_str("two agents speak for its node"),
             Self::Operator(mark) => write!(f, "an operator's mark is on it: `{}`", mark.as_str()),
             Self::NoLever => f.write_str("HAProxy does not ask the coordinator about it, so it cannot be taken out"),
@@ -230,22 +256,23 @@ impl Permits {
             (request.asked.since, std::cmp::Reverse(age))
         });
         let (planned, suspect): (Vec<_>, Vec<_>) = requests.into_iter().partition(|request| request.action.is_planned());
-        let unheard = unheard(scene, backend);
-        self.serve(scene, backend, planned, unheard.as_ref(), Self::planned_shut, Self::planned_waits);
-        self.serve(scene, backend, suspect, unheard.as_ref(), Self::suspect_shut, Self::suspect_waits);
+        // What holds for everybody, whatever else.
+        let nobody = Wait::paused(scene).or_else(|| unheard(scene, backend));
+        self.serve(scene, backend, planned, nobody.as_ref(), Self::planned_shut, Self::planned_waits);
+        self.serve(scene, backend, suspect, nobody.as_ref(), Self::suspect_shut, Self::suspect_waits);
     }
 
-    /// Serves one queue. `shut`: what keeps everybody in it waiting; `waits`: what keeps this one.
+    /// Serves one queue. `nobody`: why nobody in the backend is served; `shut`: what keeps everybody in it waiting; `waits`: what keeps this one.
     fn serve<'a>(
         &mut self,
         scene: &Scene<'_>,
         backend: &Backend<'a>,
         queue: Vec<Request<'_, 'a>>,
-        unheard: Option<&Wait>,
+        nobody: Option<&Wait>,
         shut: fn(&Self, &Scene<'_>, &Backend<'a>) -> Option<Wait>,
         waits: fn(&Self, &Scene<'_>, &Backend<'a>, &Request<'_, 'a>, &Count) -> Option<Wait>,
     ) {
-        let closed = unheard.is_some() || shut(self, scene, backend).is_some();
+        let closed = nobody.is_some() || shut(self, scene, backend).is_some();
         let count = self.count(backend);
         let first = || queue.iter().position(|request| waits(self, scene, backend, request, &count).is_none());
         let next = if closed { None } else { first() };
@@ -256,7 +283,7 @@ impl Permits {
         let (shut, count) = (shut(self, scene, backend), self.count(backend));
         for (_, request) in queue.iter().enumerate().filter(|(at, _)| Some(*at) != next) {
             let own = || waits(self, scene, backend, request, &count);
-            let wait = unheard.cloned().or_else(own).or_else(|| shut.clone()).unwrap_or(Wait::Turn);
+            let wait = nobody.cloned().or_else(own).or_else(|| shut.clone()).unwrap_or(Wait::Turn);
             self.waits.insert(request.standing.server.id.clone(), wait);
         }
     }
@@ -314,7 +341,7 @@ impl Permits {
     }
 
     fn planned_waits(&self, scene: &Scene<'_>, backend: &Backend<'_>, request: &Request<'_, '_>, count: &Count) -> Option<Wait> {
-        Wait::hands_off(request.standing, scene.policy.agent_port)
+        Wait::keeps(scene, request.standing)
             .or_else(|| request.asked.rests(scene.now))
             .or_else(|| self.over(backend, request.standing, count))
     }

@@ -163,6 +163,8 @@ pub enum Void {
     Expired,
     /// Its holder was restarted, and is as sick as before.
     DidNotHelp,
+    /// Its holder is done, and an operator's drain keeps it out.
+    Drained,
 }
 
 impl Void {
@@ -176,6 +178,7 @@ impl Void {
             Self::Withdrawn(_) => "withdrawn",
             Self::Expired => "expired",
             Self::DidNotHelp => "did_not_help",
+            Self::Drained => "drained",
         }
     }
 }
@@ -189,6 +192,7 @@ impl fmt::Display for Void {
             Self::Withdrawn(wait) => write!(f, "what it was granted on is no longer so: {wait}"),
             Self::Expired => f.write_str("its time is over, and its holder is not back"),
             Self::DidNotHelp => f.write_str("its holder was restarted, and is as sick as before"),
+            Self::Drained => f.write_str("its holder is fit, and drained meanwhile"),
         }
     }
 }

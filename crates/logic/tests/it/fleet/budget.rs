@@ -21,8 +21,10 @@ pub(crate) fn invariants(scene: &Scene<'_>, permits: &Permits, news: &[News], be
         assert!(!node.two_speakers(scene.now, scene.policy.lease), "two speakers: {news:?}");
         assert_eq!(scene.observed.server(&news.server).unwrap().mark(), None, "a person's mark: {news:?}");
         assert_eq!(node.services[0].wants.restart, RestartWish::Ask, "nobody asked: {news:?}");
+        assert_eq!(scene.wishes.paused(scene.now), None, "in a pause: {news:?}");
     }
     for news in planned {
+        assert_eq!(scene.wishes.drained(&news.server), None, "drained: {news:?}");
         invariant_budget(scene, permits, news);
         invariant_no_two_leave_together(scene, permits, news);
     }
@@ -45,7 +47,8 @@ fn unavailable<'a>(scene: &Scene<'a>, permits: &Permits) -> BTreeSet<&'a ServerI
         let leaves = |said: &ServiceReport| said.state == ServiceState::Leaving && said.wants.restart == RestartWish::Ask;
         let wants_out = said(scene, &server.id).is_some_and(|said| said.wants.traffic == Traffic::Out && !leaves(said));
         let cold = server.operation != Operation::Running;
-        permits.lease(&server.id).is_some() || lost || wants_out || cold || !server.takes_traffic()
+        let drained = scene.wishes.drained(&server.id).is_some();
+        permits.lease(&server.id).is_some() || drained || lost || wants_out || cold || !server.takes_traffic()
     });
     out.map(|server| &server.id).collect()
 }

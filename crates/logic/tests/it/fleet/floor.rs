@@ -25,7 +25,7 @@ fn both_sick_at_once_one_stays_in_and_the_other_follows() {
     world.report(0, Traffic::Out, true);
     world.report(1, Traffic::Out, true);
     assert_eq!(labels(&world.cycle().steps), ["out node-0"]);
-    assert_eq!(notes(&mut world), [None, Some(Note::Floor { min: 1, others: 0 })]);
+    assert_eq!(notes(&mut world), [None, Some(Note::Floor { min: 1, others: 0, drain: false })]);
 
     // The one that the floor keeps in is restarted: HAProxy's own check takes it out. That locks nobody out.
     world.servers[1].healthy = false;
@@ -75,7 +75,7 @@ fn a_server_in_maintenance_does_not_count_for_the_floor() {
     world.report(0, Traffic::In, false);
     world.report(1, Traffic::Out, true);
     assert_eq!(labels(&world.cycle().steps), ["vouch node-1"]);
-    assert_eq!(notes(&mut world), [Some(Note::Operator(Mark::Maintenance)), Some(Note::Floor { min: 1, others: 0 })]);
+    assert_eq!(notes(&mut world), [Some(Note::Operator(Mark::Maintenance)), Some(Note::Floor { min: 1, others: 0, drain: false })]);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_new_haproxy_that_runs_nothing_else_keeps_even_what_was_out() {
     world.servers[0].passes = 0; // the new one's first check of it failed
     let cycle = world.cycle();
     assert_eq!(labels(&cycle.steps), ["vouch node-1"]);
-    assert_eq!(cycle.judgements[1].note, Some(Note::Floor { min: 1, others: 0 }));
+    assert_eq!(cycle.judgements[1].note, Some(Note::Floor { min: 1, others: 0, drain: false }));
 }
 
 #[test]

@@ -8,4 +8,5 @@ mod permits;
 mod permits_properties;
 mod properties;
 mod roster;
+mod wishes;
 mod world;

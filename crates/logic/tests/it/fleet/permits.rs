@@ -623,10 +623,10 @@ fn a_permit_goes_with_its_holder_when_the_server_is_renamed() {
     // A reload gives the server another name; its address tells who speaks for it.
     let mut observed = stage.world.observed();
     observed.servers[0].id = ServerId::new("app", "renamed");
-    let World { now, policy, roster, ledger, permits, .. } = &mut stage.world;
+    let World { now, policy, roster, ledger, permits, wishes, .. } = &mut stage.world;
     let matches = matches(policy, &observed, roster);
     ledger.note(*now, policy.lease, &observed, &matches, roster);
-    let scene = Scene { now: *now, policy, observed: &observed, roster, matches: &matches, ledger };
+    let scene = Scene { now: *now, policy, observed: &observed, roster, matches: &matches, ledger, wishes };
     assert_eq!(permits.review(&scene), []);
     let lease = stage.world.permits.lease(&ServerId::new("app", "renamed")).unwrap();
     assert_eq!((lease.id, lease.node.as_str(), stage.lease(0)), (permit, "node-0", None));
@@ -641,6 +641,8 @@ fn every_reason_to_wait_has_a_label_and_a_sentence_of_its_own() {
     let share = Share::from_thousandths(500);
     let waits = [
         Wait::Unheard { names: names.clone(), left },
+        Wait::Paused { word: names.clone(), left: None },
+        Wait::Drained,
         Wait::TwoSpeakers,
         Wait::Operator(Mark::Drain),
         Wait::NoLever,
@@ -654,7 +656,7 @@ fn every_reason_to_wait_has_a_label_and_a_sentence_of_its_own() {
         Wait::SharedCause { sick: 2, all: 3, share },
         Wait::OneAtATime { name: names },
     ];
-    let voids = [Void::NotBegun, Void::NotAsked, Void::Unused, Void::Withdrawn(Wait::Turn), Void::Expired, Void::DidNotHelp];
+    let voids = [Void::NotBegun, Void::NotAsked, Void::Unused, Void::Withdrawn(Wait::Turn), Void::Expired, Void::DidNotHelp, Void::Drained];
     assert_eq!(waits.iter().map(Wait::label).collect::<BTreeSet<_>>().len(), waits.len());
     assert_eq!(waits.iter().map(ToString::to_string).collect::<BTreeSet<_>>().len(), waits.len());
     assert_eq!(voids.iter().map(Void::label).collect::<BTreeSet<_>>().len(), voids.len());

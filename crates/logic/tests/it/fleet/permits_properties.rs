@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use warden_logic::fleet::budget::MaxUnavailable;
 use warden_logic::fleet::ledger::Verdict;
 use warden_logic::fleet::permits::Happened;
+use warden_logic::fleet::wishes::Wish;
 use warden_logic::moment::{Moment, Span};
 use warden_protocol::vocab::Evidence;
 
@@ -29,6 +30,9 @@ enum Action {
     RestartHaproxy,
     RestartCoordinator,
     LosePushes,
+    Drain { at: usize, begins: bool },
+    Pause { secs: Option<u64> },
+    Resume,
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -49,6 +53,9 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::RestartHaproxy),
         2 => Just(Action::RestartCoordinator),
         2 => Just(Action::LosePushes),
+        2 => (at(), any::<bool>()).prop_map(|(at, begins)| Action::Drain { at, begins }),
+        1 => prop::option::of(1_u64..60).prop_map(|secs| Action::Pause { secs }),
+        2 => Just(Action::Resume),
     ]
 }
 
@@ -70,6 +77,11 @@ fn act(crew: &mut Crew, action: &Action) {
         Action::RestartHaproxy => crew.world.restart_haproxy(),
         Action::RestartCoordinator => crew.restart_coordinator(),
         Action::LosePushes => crew.world.pushes_lost = true,
+        // One that is not drained is refused.
+        Action::Drain { at, begins: true } => drop(crew.world.wish(Wish::Drain { name: format!("node-{at}") })),
+        Action::Drain { at, begins: false } => drop(crew.world.wish(Wish::Undrain { name: format!("node-{at}") })),
+        Action::Pause { secs } => drop(crew.world.wish(Wish::Pause { lasts: secs.map(Span::from_secs) })),
+        Action::Resume => drop(crew.world.wish(Wish::Resume)),
     }
     crew.beat();
 }
@@ -100,7 +112,9 @@ fn calm(crew: &mut Crew) {
         (crew.agents[at].cut, crew.agents[at].broken) = (false, false);
         let server = &mut crew.world.servers[at];
         (server.admin, server.agent_enabled) = (0, true);
+        drop(crew.world.wish(Wish::Undrain { name: id(at).to_string() }));
     }
+    drop(crew.world.wish(Wish::Resume));
 }
 
 proptest! {

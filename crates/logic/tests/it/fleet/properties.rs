@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use warden_logic::fleet::judge::Want;
 use warden_logic::fleet::ledger::Verdict;
 use warden_logic::fleet::plan::Step;
+use warden_logic::fleet::wishes::Wish;
 use warden_logic::moment::Span;
 use warden_protocol::vocab::Traffic;
 
@@ -20,6 +21,9 @@ enum Action {
     RestartHaproxy,
     RestartCoordinator,
     LosePushes,
+    Drain { at: usize, begins: bool },
+    Pause { secs: Option<u64> },
+    Resume,
 }
 
 const SERVERS: usize = 4;
@@ -34,7 +38,10 @@ fn action() -> impl Strategy<Value = Action> {
         3 => (at.clone(), any::<bool>()).prop_map(|(at, healthy)| Action::Healthy { at, healthy }),
         2 => (at.clone(), prop_oneof![2 => Just(0_u32), 1 => Just(1), 1 => Just(8), 1 => Just(4), 1 => Just(32)]).prop_map(|(at, bits)| Action::Admin { at, bits }),
         1 => (at.clone(), any::<bool>()).prop_map(|(at, enabled)| Action::AgentCheck { at, enabled }),
-        1 => (at, any::<bool>()).prop_map(|(at, enabled)| Action::HealthCheck { at, enabled }),
+        1 => (at.clone(), any::<bool>()).prop_map(|(at, enabled)| Action::HealthCheck { at, enabled }),
+        3 => (at, any::<bool>()).prop_map(|(at, begins)| Action::Drain { at, begins }),
+        1 => prop::option::of(1_u64..100).prop_map(|secs| Action::Pause { secs }),
+        1 => Just(Action::Resume),
         1 => Just(Action::RestartHaproxy),
         1 => Just(Action::RestartCoordinator),
         1 => Just(Action::LosePushes),
@@ -66,6 +73,18 @@ fn act(world: &mut World, action: &Action) {
         Action::RestartHaproxy => world.restart_haproxy(),
         Action::RestartCoordinator => world.restart_coordinator(),
         Action::LosePushes => world.pushes_lost = true,
+        // One that is not drained is refused.
+        Action::Drain { at, begins: true } => drop(world.wish(Wish::Drain { name: format!("node-{at}") })),
+        Action::Drain { at, begins: false } => drop(world.wish(Wish::Undrain { name: format!("node-{at}") })),
+        Action::Pause { secs } => drop(world.wish(Wish::Pause { lasts: secs.map(Span::from_secs) })),
+        Action::Resume => drop(world.wish(Wish::Resume)),
+    }
+}
+
+fn undrain_all(world: &mut World) {
+    let drained: Vec<String> = world.wishes.drains().map(|(id, _)| id.to_string()).collect();
+    for name in drained {
+        world.wish(Wish::Undrain { name }).unwrap();
     }
 }
 
@@ -79,7 +98,7 @@ fn history(world: &mut World, actions: &[Action]) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-    /// Whatever happened: when everybody is fit again and all marks are gone, everybody serves.
+    /// Whatever happened: when everybody is fit again and all marks and drains are gone, everybody serves. A pause may hold on.
     #[test]
     fn every_history_ends_well(floor in 0_u32..=3, actions in prop::collection::vec(action(), 1..60)) {
         let mut world = World::new(SERVERS, floor);
@@ -90,6 +109,7 @@ proptest! {
             world.servers[at].agent_enabled = true;
             world.servers[at].check_enabled = true;
         }
+        undrain_all(&mut world);
         for _ in 0..6 {
             for at in 0..SERVERS {
                 world.report(at, Traffic::In, false);
@@ -149,6 +169,7 @@ proptest! {
     fn a_restarted_coordinator_begins_with_nothing(floor in 0_u32..=3, actions in prop::collection::vec(action(), 1..40)) {
         let mut world = World::new(SERVERS, floor);
         history(&mut world, &actions);
+        undrain_all(&mut world);
         world.restart_coordinator();
         let cycle = world.cycle();
         prop_assert_eq!(cycle.steps, []);

@@ -9,9 +9,10 @@ use warden_logic::fleet::judge::{Judgement, Note, Want, judge};
 use warden_logic::fleet::ledger::{Ledger, Verdict};
 use warden_logic::fleet::matching::{Matches, matches};
 use warden_logic::fleet::observed::{AgentCheck, Check, Identity, Observed, Operation, Outcome, Server, ServerId};
-use warden_logic::fleet::permits::{News, Permits};
+use warden_logic::fleet::permits::{Happened, News, Permits};
 use warden_logic::fleet::plan::{Step, plan};
 use warden_logic::fleet::roster::Roster;
+use warden_logic::fleet::wishes::{Granted, Names, Refusal, Wish, Wishes, Word};
 use warden_logic::fleet::{BackendPolicy, Policy, Scene};
 use warden_logic::moment::{Moment, Span};
 use warden_protocol::v1::Reason;
@@ -53,11 +54,16 @@ pub(crate) struct World {
     pub(crate) roster: Roster,
     pub(crate) ledger: Ledger,
     pub(crate) permits: Permits,
+    pub(crate) wishes: Wishes,
     pub(crate) seq: u64,
     /// The next cycle's pushes do not arrive.
     pub(crate) pushes_lost: bool,
     /// When this coordinator began.
     began: Moment,
+}
+
+fn leaves_by_plan(said: &ServiceReport) -> bool {
+    said.state == ServiceState::Leaving && said.wants.restart == RestartWish::Ask
 }
 
 /// What one cycle decided.
@@ -70,6 +76,9 @@ pub(crate) struct Cycle {
 
 /// The first number of the first coordinator's first permit.
 const FIRST_PERMIT: u64 = 1_000;
+
+/// The wall clock when ours stood at 0.
+pub(crate) const UNIX_MS: u64 = 1_700_000_000_000;
 
 pub(crate) fn id(at: usize) -> ServerId {
     ServerId::new("app", format!("node-{at}"))
@@ -116,6 +125,7 @@ impl World {
             roster: Roster::default(),
             ledger: Ledger::default(),
             permits: Permits::new(FIRST_PERMIT),
+            wishes: Wishes::default(),
             seq: 0,
             pushes_lost: false,
             began: Moment::from_micros(1_000_000),
@@ -196,7 +206,20 @@ impl World {
         }
     }
 
+    /// An operator asks.
+    pub(crate) fn wish(&mut self, wish: Wish) -> Result<Granted, Refusal> {
+        let observed = self.observed();
+        let matches = self.matched(&observed);
+        let word = Word { by: "anna".to_owned(), reason: "disk swap".to_owned(), at_unix_ms: UNIX_MS + self.now.as_micros() / 1_000 };
+        let names = Names { observed: &observed, matches: &matches, agent_port: AGENT_PORT };
+        self.wishes.take(self.now, Some(names), wish, word)
+    }
+
+    /// What operators want is read from where it was kept; the rest is forgotten.
     pub(crate) fn restart_coordinator(&mut self) {
+        let unix_ms = UNIX_MS + self.now.as_micros() / 1_000;
+        let kept = serde_json::to_vec(&self.wishes.keep(self.now, unix_ms)).unwrap();
+        self.wishes = Wishes::restore(serde_json::from_slice(&kept).unwrap(), self.now, unix_ms).unwrap();
         self.roster = Roster::default();
         self.ledger = Ledger::default();
         let next = self.now.as_micros(); // as the wall clock would have it: never a number that was given before
@@ -220,6 +243,7 @@ impl World {
             roster: &self.roster,
             matches: &matched,
             ledger: &self.ledger,
+            wishes: &self.wishes,
         };
         let news = self.permits.review(&scene);
         super::budget::invariants(&scene, &self.permits, &news, self.began);
@@ -245,6 +269,8 @@ impl World {
     pub(crate) fn cycle(&mut self) -> Cycle {
         let before = self.clone();
         let cycle = self.think();
+        before.invariant_pause(&cycle);
+        self.invariant_drained(&cycle);
         self.invariant_floor(&cycle);
         self.invariant_hands_off(&cycle);
         self.invariant_nothing_without_a_word(&cycle);
@@ -258,6 +284,52 @@ impl World {
         }
         self.pushes_lost = false;
         cycle
+    }
+
+    /// A pause keeps nobody out who would go back without it, and nobody in who would go out but by plan.
+    fn invariant_pause(&self, cycle: &Cycle) {
+        if self.wishes.paused(self.now).is_none() {
+            return;
+        }
+        let mut free = self.clone();
+        free.wish(Wish::Resume).unwrap();
+        for step in free.think().steps {
+            let by_plan = free.said(step.id()).is_some_and(leaves_by_plan);
+            let same = cycle.steps.iter().any(|with| with.label() == step.label() && with.id() == step.id());
+            assert!(same || by_plan, "without the pause: {step:?}; with it: {cycle:?}");
+        }
+        let granted = cycle.news.iter().filter(|news| matches!(news.what, Happened::Granted));
+        assert_eq!(granted.count(), 0, "{cycle:?}");
+        for step in cycle.steps.iter().filter(|step| matches!(step, Step::Out { .. })) {
+            let drained = self.wishes.drained(step.id()).is_some();
+            assert!(drained || !self.said(step.id()).is_some_and(leaves_by_plan), "by plan: {step:?}");
+        }
+    }
+
+    /// What is drained is never put in by us, and what keeps it in is said.
+    fn invariant_drained(&self, cycle: &Cycle) {
+        let observed = self.observed();
+        for judgement in cycle.judgements.iter().filter(|judgement| self.wishes.drained(&judgement.id).is_some()) {
+            let takes_traffic = observed.server(&judgement.id).unwrap().takes_traffic();
+            let steps = cycle.steps.iter().filter(|step| *step.id() == judgement.id);
+            for step in steps {
+                match step {
+                    Step::Out { .. } | Step::Assert { .. } | Step::Reword { .. } => {}
+                    Step::Vouch { .. } => assert!(takes_traffic, "{step:?}"),
+                    Step::Back { .. } => panic!("{step:?}"),
+                }
+            }
+            match (&judgement.want, &judgement.note) {
+                (Want::Out(because), Some(Note::Drained(_))) => assert!(because.drain),
+                (_, Some(Note::Floor { drain: true, .. } | Note::Operator(_))) => {}
+                other => panic!("{} is drained: {other:?}", judgement.id),
+            }
+        }
+    }
+
+    fn said(&self, id: &ServerId) -> Option<&ServiceReport> {
+        let node = self.roster.node(&id.server).filter(|node| node.fresh(self.now, self.policy.lease))?;
+        node.services.first()
     }
 
     /// No step of ours takes the last `min_in_traffic` servers out.
@@ -279,7 +351,8 @@ impl World {
         let observed = self.observed();
         let out: Vec<&ServerId> =
             cycle.steps.iter().filter(|step| matches!(step, Step::Out { .. } | Step::Assert { .. })).map(Step::id).collect();
-        for step in cycle.steps.iter().filter(|step| matches!(step, Step::Out { .. })) {
+        let by_agents = |step: &&Step| matches!(step, Step::Out { .. }) && self.wishes.drained(step.id()).is_none();
+        for step in cycle.steps.iter().filter(by_agents) {
             let said = &self.roster.node(&step.id().server).unwrap().services[0];
             let by_plan = said.state == ServiceState::Leaving && said.wants.restart == RestartWish::Ask;
             if !by_plan || !observed.server(step.id()).unwrap().takes_traffic() {
@@ -308,7 +381,11 @@ impl World {
             let note = cycle.judgements.iter().find(|judgement| judgement.id == *step.id()).and_then(|judgement| judgement.note.clone());
             let floor = matches!(note, Some(Note::Floor { .. }));
             let no_permit = matches!(note, Some(Note::NoPermit));
+            let drained = self.wishes.drained(step.id()).is_some();
+            let was_drained = matches!(self.ledger.verdict(step.id()), Some(Verdict::Out(because)) if because.drain) && !drained;
             match step {
+                _ if was_drained => {}
+                Step::Out { .. } | Step::Reword { .. } if drained => {}
                 Step::Out { .. } => assert_eq!(asks, Some(Traffic::Out), "{step:?}"),
                 Step::Back { .. } => assert!(asks == Some(Traffic::In) || matches!(note, Some(Note::Orphan { .. })), "{step:?} {note:?}"),
                 Step::Vouch { .. } => {
