@@ -112,12 +112,12 @@ async fn foreign_text_moves_no_cursor() {
 }
 
 /// A socket in a directory of its own, and a server behind it.
-struct Socket {
+pub(crate) struct Socket {
     _directory: TempDir,
-    path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
-fn socket(router: Router) -> Socket {
+pub(crate) fn socket(router: Router) -> Socket {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("test.sock");
     let listener = UnixListener::bind(&path).unwrap();

@@ -7,6 +7,7 @@
 mod agentctl;
 mod agentctl_control;
 mod agentctl_events;
+mod agentctl_fleet;
 mod agentctl_watch;
 mod configuration;
 mod configuration_difference;

@@ -4,8 +4,12 @@ use crate::permits::{asks, leaves, serves};
 use crate::steering::{Stand, clock};
 use crate::support::until;
 use crate::support::voice::Voice;
+use axum::Extension;
 use std::time::Duration;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
+use warden_coordinator::api;
+use warden_edge::serve::{self, Peer};
 use warden_logic::fleet::wishes::Wish;
 use warden_logic::moment::Span;
 use warden_protocol::vocab::{Confirmed, Holder, ServiceState, Traffic};
@@ -101,4 +105,29 @@ async fn a_pause_gives_nothing_and_stops_neither_a_fatal_fault_nor_the_way_back(
     assert_eq!(stand.fleet().await.pause, None);
     assert!(stand.metrics.text().contains("warden_coordinator_paused 0"));
     assert!(stand.events().contains(&"paused") && stand.events().contains(&"resumed"), "{:?}", stand.events());
+}
+
+/// Whoever is in no group may look, is told what it takes, and reaches nobody.
+#[tokio::test]
+async fn a_stranger_may_not_act() {
+    let (calls, mut heard) = mpsc::channel(1);
+    let (_operators, of_reload) = watch::channel("no-such-group".to_owned());
+    let stranger = Peer { uid: 3_999_999_999, gid: 3_999_999_999, pid: None };
+    let router = api::admin(api::Desk { calls, operators: of_reload }).layer(Extension(stranger));
+    let listener = serve::bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(serve::tcp(listener, router, api::limits()));
+    let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
+    for uri in ["fleet/pause", "fleet/resume", "servers/n1/drain", "servers/n1/undrain", "fleet/nonsense"] {
+        let answer = client.post(format!("http://{address}/v1/{uri}")).body("not even JSON").send().await.unwrap();
+        let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
+        assert!(
+            status == 403 && text.contains("may look, and not change anything here: that takes group no-such-group"),
+            "{uri}: {status} {text}"
+        );
+    }
+    let answer = client.post(format!("http://{address}/v1/roll")).send().await.unwrap();
+    assert_eq!(answer.status().as_u16(), 404);
+    assert!(heard.try_recv().is_err(), "something reached the loop");
+    server.abort();
 }
