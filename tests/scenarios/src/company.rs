@@ -52,7 +52,7 @@ server.serve_forever()
 "#;
 
 /// What removes whatever of this is there, also what a run that was killed has left.
-const AWAY: &str = "rm -f /run/warden/agent.d/60-scenario-*.toml; agentctl reload >/dev/null 2>&1 || systemctl restart warden-agent; \
+const AWAY: &str = "rm -f /run/warden/agent.d/60-scenario-*; agentctl reload >/dev/null 2>&1 || systemctl restart warden-agent; \
     warden-agent polkit --install >/dev/null; systemctl stop 'scenario-*.service'; systemctl reset-failed 'scenario-*.service'; \
     rm -rf /run/systemd/system/scenario-* /etc/systemd/system/scenario-* /run/warden-scenario; systemctl daemon-reload";
 

@@ -69,7 +69,6 @@ fn invariant_the_rules_hold_over_a_million_steps_and_good_probes_lead_to_serving
     });
     // What no history comes by is not held to any rule.
     let reached = reached.into_inner();
-    println!("{reached:#?}");
     let labels = Label::ALL.iter().map(|label| label.as_str());
     let states = ServiceState::ALL.iter().map(|state| state.label());
     let effects = ["restart by plan", "restart by evidence", "kill", "would restart", "dismissed", "permit used"];
