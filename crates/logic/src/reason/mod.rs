@@ -184,6 +184,7 @@ labels! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::moment::Span;
 
     #[test]
     fn labels_are_distinct_and_serialise_as_they_read() {
