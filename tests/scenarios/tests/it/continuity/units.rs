@@ -36,7 +36,7 @@ fn lab_units_reloaded_renamed_removed_and_masked() -> Result<()> {
         renamed(stand, &name, &company)?;
         Ok(now_micros())
     })?;
-    let disturbed: Vec<_> = ["renamed", "removed", "masked"].map(unit).to_vec();
+    let disturbed: Vec<_> = ["renamed", "renamed-again", "removed", "masked"].map(unit).to_vec();
     nobody_noticed(&seen, from, seen.value, &disturbed)
 }
 
