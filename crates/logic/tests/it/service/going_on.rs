@@ -236,3 +236,13 @@ fn what_was_saved_later_than_now_is_of_another_boot() {
     let view = Machine::resume(policy(), earlier, saved).view(earlier);
     assert_eq!((view.state, view.restarts, view.restarts_in_window), (ServiceState::Unknown, 1, 0));
 }
+
+#[test]
+fn a_young_process_that_an_agent_found_fit_is_not_warming_up_any_more() {
+    let mut bench = Bench::new(Policy { probe_during_warmup: true, ..policy() });
+    bench.unit(running(0, bench.now));
+    bench.run(Span::from_secs(1), Good, Good);
+    assert_eq!(bench.state(), ServiceState::Serving);
+    bench.run(Span::from_secs(2), Bad, Good);
+    assert_eq!(bench.state(), ServiceState::Sick, "failing verdicts count");
+}

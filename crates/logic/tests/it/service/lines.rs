@@ -168,3 +168,18 @@ fn an_exit_says_more_than_a_line() {
     bench.run(Span::from_secs(10), Good, Good);
     assert_eq!((bench.state(), bench.restart()), (ServiceState::Starting, None));
 }
+
+#[test]
+fn a_window_of_no_length_holds_the_line_that_has_just_come() {
+    let patterns = vec![
+        PatternPolicy { means: Means::Fatal, count: 9, window: WINDOW },
+        PatternPolicy { means: Means::Suspect, count: 2, window: Span::ZERO },
+    ];
+    let mut bench = Bench::serving(Policy { patterns, ..policy() });
+    bench.run(Span::from_secs(1), Good, Good);
+    bench.line(Means::Suspect, "slow query");
+    assert_eq!(bench.state(), ServiceState::Suspect);
+    assert!(bench.machine.next_wake().unwrap() > bench.now);
+    bench.pass(Span::from_micros(1));
+    assert_eq!(bench.state(), ServiceState::Serving);
+}

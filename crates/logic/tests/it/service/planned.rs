@@ -320,3 +320,20 @@ fn a_permit_whose_restart_came_to_nothing_is_good_for_the_next_try() {
     bench.run(Span::from_secs(60), Bad, Good);
     assert_eq!((restarted(&bench), bench.view().waits_for), (false, Some("a permit from the coordinator")));
 }
+
+#[test]
+fn processes_of_one_age_are_recycled_at_different_ages() {
+    let (age, jitter) = (Span::from_secs(600), Span::from_secs(60));
+    let recycle = RecyclePolicy { max_age: Some(age), max_age_jitter: jitter, above: None };
+    let mut bench = Bench::new(Policy { recycle, ..policy() });
+    let mut ages = std::collections::BTreeSet::new();
+    for _ in 0..50 {
+        bench.starts();
+        let (_, started) = bench.view().instance.unwrap();
+        ages.insert(bench.view().recycle.unwrap().at.unwrap().since(started));
+    }
+    assert!(ages.len() > 40, "{ages:?}");
+    assert!(ages.iter().all(|at| *at <= age && *at >= Span::from_secs(540)), "{ages:?}");
+    let spread = ages.last().unwrap().as_micros() - ages.first().unwrap().as_micros();
+    assert!(spread > Span::from_secs(40).as_micros(), "{ages:?}");
+}

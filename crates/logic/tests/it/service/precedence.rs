@@ -204,3 +204,26 @@ fn a_restart_that_is_under_way_comes_to_its_end_first() {
     bench.job_ends(JobResult::Done);
     assert_eq!(bench.state(), ServiceState::Maintenance);
 }
+
+#[test]
+fn a_restart_that_fails_is_not_tried_again_in_maintenance_or_in_a_hold() {
+    let at_once = RestartPolicy { delay: Span::ZERO, ..policy().restart };
+    for hold in [false, true] {
+        let depends = vec![ProbePolicy { failures: 1, of: 1, ..database() }];
+        let mut bench = Bench::serving(Policy { restart: at_once, depends, ..policy() });
+        bench.run(Span::from_secs(5), Good, Good);
+        bench.doom();
+        bench.run(Span::from_millis(200), Bad, Good);
+        assert_eq!(bench.state(), ServiceState::Restarting);
+        if hold {
+            bench.run(Span::from_secs(5), Bad, Bad);
+        } else {
+            bench.order(Order::Maintain { until: None });
+        }
+        let ticket = bench.restart().unwrap();
+        bench.effects.clear();
+        bench.tell(Input::JobEnded { ticket, result: JobResult::Refused("busy".to_owned()) });
+        let wanted = if hold { ServiceState::Held } else { ServiceState::Maintenance };
+        assert_eq!((bench.state(), bench.restart()), (wanted, None));
+    }
+}

@@ -304,3 +304,59 @@ fn a_failure_while_it_was_out_does_not_count_once_it_is_in_again() {
     bench.answer(Verdict::Bad);
     assert_eq!(restarts(&mut bench), 1);
 }
+
+/// Answers the two probes of a service, each like this, for so long.
+fn two_answer(bench: &mut Bench, span: Span, verdicts: [Verdict; 2]) {
+    use warden_logic::service::input::{Probed, Question};
+    let end = bench.now.plus(span);
+    loop {
+        for effect in std::mem::take(&mut bench.effects) {
+            if let Effect::Probe { question: Question::Probe(index), ticket, invocation, .. } = effect {
+                let verdict = verdicts[index];
+                bench.tell(Input::Probed(Probed { ticket, invocation, verdict, fatal: false, text: "answer".to_owned(), usec: 1 }));
+            }
+        }
+        let Some(at) = bench.machine.next_wake().filter(|at| *at <= end) else { break };
+        bench.now = at;
+        bench.tell(Input::Timer);
+    }
+    bench.now = end;
+}
+
+#[test]
+fn a_service_is_fit_when_all_of_its_probes_are_content_and_sick_when_one_is_not() {
+    use super::bench::probe;
+    let mut bench = Bench::new(Policy { probes: vec![probe(), probe()], ..policy() });
+    bench.unit(idle(ActiveState::Activating, "start", "success"));
+    bench.starts();
+    two_answer(&mut bench, Span::from_secs(40), [Verdict::Good, Verdict::Busy]);
+    assert_eq!(bench.state(), ServiceState::Proving);
+    two_answer(&mut bench, Span::from_secs(5), [Verdict::Good, Verdict::Good]);
+    assert_eq!(bench.state(), ServiceState::Serving);
+    assert_eq!(bench.view().reason.text, "proven: 2 good answers of each of 2 probes after a warm-up of 30 s");
+    two_answer(&mut bench, Span::from_secs(5), [Verdict::Good, Verdict::Bad]);
+    assert_eq!(bench.state(), ServiceState::Sick);
+    two_answer(&mut bench, Span::from_secs(5), [Verdict::Good, Verdict::Good]);
+    assert_eq!(bench.state(), ServiceState::Serving);
+}
+
+#[test]
+fn a_service_whose_answers_are_all_good_is_not_given_up_for_its_slow_beat() {
+    use super::bench::probe;
+    use warden_logic::service::policy::ProbePolicy;
+    let slow = ProbePolicy { every: Span::from_secs(50), every_in_doubt: Span::from_secs(40), successes: 4, ..probe() };
+    let mut bench = Bench::new(Policy { probes: vec![slow], ..policy() });
+    bench.unit(idle(ActiveState::Activating, "start", "success"));
+    bench.starts();
+    bench.run(Span::from_secs(30 + 119), Verdict::Good, Verdict::Good);
+    assert_eq!(bench.state(), ServiceState::Proving, "three of four");
+    bench.run(Span::from_secs(1), Verdict::Good, Verdict::Good);
+    assert_eq!(bench.state(), ServiceState::Serving);
+    // One that is bad in between is given no more time.
+    let mut bench = Bench::new(Policy { probes: vec![slow], ..policy() });
+    bench.unit(idle(ActiveState::Activating, "start", "success"));
+    bench.starts();
+    bench.run(Span::from_secs(31), Verdict::Bad, Verdict::Good);
+    bench.run(Span::from_secs(60), Verdict::Good, Verdict::Good);
+    assert_eq!((bench.state(), bench.view().reason.label), (ServiceState::Sick, Label::NotProvenInTime));
+}

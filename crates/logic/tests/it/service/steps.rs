@@ -94,6 +94,12 @@ pub(super) enum Step {
     AllIsWell {
         millis: u64,
     },
+    /// It fails its probes until that is enough, and is taken out.
+    Fails {
+        leave: Leave,
+    },
+    /// It is well and too heavy, for long enough, and a permit comes.
+    Recycle,
     /// The agent begins anew: the machine is saved and resumed.
     Resume,
     /// The same, in another policy.
@@ -205,6 +211,8 @@ impl Step {
             57 => Self::Operator(Order::Resume),
             58 => Self::Resume,
             59 => Self::Reload { change: dice.below(1 << 16) },
+            60 => Self::Recycle,
+            61 => Self::Fails { leave: dice.pick(&[Leave::Nothing, Leave::New, Leave::Same, Leave::Waits]) },
             _ => Self::AllIsWell { millis: dice.below(300_000) },
         }
     }
@@ -213,6 +221,11 @@ impl Step {
 /// A history, as the numbers that it is drawn from.
 pub(super) fn histories(longest: usize) -> impl Strategy<Value = Vec<u64>> {
     prop::collection::vec(any::<u64>(), 1..longest)
+}
+
+/// What may be nothing often is, and often has it in it to be wrong then.
+fn up_to(millis: u64) -> impl Strategy<Value = u64> {
+    prop_oneof![1 => Just(0), 3 => 0..millis]
 }
 
 fn probe_policies() -> impl Strategy<Value = ProbePolicy> {
@@ -238,7 +251,7 @@ fn recyclings() -> impl Strategy<Value = RecyclePolicy> {
 }
 
 fn restarts() -> impl Strategy<Value = RestartPolicy> {
-    (0..2_000_u64, 0..5_000_u64, 1..60_000_u64, 0..900_000_u64, 1..6_u32, 1..900_000_u64, 1..600_000_u64).prop_map(
+    (up_to(2_000), up_to(5_000), 1..60_000_u64, up_to(900_000), 1..6_u32, 1..900_000_u64, 1..600_000_u64).prop_map(
         |(first, delay, most, forget, limit, window, trial)| RestartPolicy {
             first_delay: Span::from_millis(first),
             delay: Span::from_millis(delay),
@@ -254,13 +267,13 @@ fn restarts() -> impl Strategy<Value = RestartPolicy> {
 /// Any policy that a configuration can come to.
 pub(super) fn policies() -> impl Strategy<Value = Policy> {
     let probes = (prop::collection::vec(probe_policies(), 1..3), prop::collection::vec(probe_policies(), 0..3));
-    let stop = (any::<bool>(), 0..60_000_u64, 0..60_000_u64).prop_map(|(kill, kill_after, drain)| StopPolicy {
+    let stop = (any::<bool>(), up_to(60_000), up_to(60_000)).prop_map(|(kill, kill_after, drain)| StopPolicy {
         how: if kill { Stop::Kill } else { Stop::Graceful },
         kill_after: Span::from_millis(kill_after),
         drain: Span::from_millis(drain),
     });
-    let more = (recyclings(), 0..900_000_u64, stop, prop::bool::weighted(0.1));
-    (0..60_000_u64, any::<bool>(), 1..90_000_u64, probes, restarts(), (0..60_000_u64, prop::bool::weighted(0.7)), more).prop_map(
+    let more = (recyclings(), up_to(900_000), stop, prop::bool::weighted(0.1));
+    (up_to(60_000), any::<bool>(), 1..90_000_u64, probes, restarts(), (up_to(60_000), prop::bool::weighted(0.7)), more).prop_map(
         |(warmup, probe_during_warmup, prove_within, (probes, depends), restart, (silent_for, coordinated), more)| {
             let (recycle, half_life, stop, shadow) = more;
             Policy {

@@ -2,7 +2,7 @@
 //! machine. What is true is learnt from the inputs and from what the machine shows of itself; its insides are not looked at.
 
 use super::bench;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use warden_logic::moment::{Moment, Span};
 use warden_logic::reason::Label;
 use warden_logic::service::input::{Effect, Input, Invocation, LogHit, Means, PermitId, Probed, Question, Ticket, TrafficSeen};
@@ -12,6 +12,9 @@ use warden_protocol::vocab::{Confirmed, Evidence, Holder, RestartWish, ServiceSt
 
 /// Requests that nobody counts are given so long.
 const COUNTED_WITHIN: Span = Span::from_secs(3);
+
+/// An answer that takes so much longer than twice the probe's own time was given up.
+const LOST: Span = Span::from_secs(1);
 
 /// One input, and what was known when it came.
 pub(super) struct Told<'a> {
@@ -62,6 +65,8 @@ pub(super) struct Watch {
     spent: BTreeSet<PermitId>,
     /// The last verdict of each probe was bad.
     failing: BTreeSet<usize>,
+    /// Good verdicts in a row of each probe, since something last spoke against it.
+    good: BTreeMap<usize, u32>,
     doom: Option<Doom>,
     /// Those that have said a fatal line before systemd has shown them.
     early: BTreeSet<Invocation>,
@@ -88,6 +93,7 @@ impl Watch {
             out_since: None,
             spent: BTreeSet::new(),
             failing: BTreeSet::new(),
+            good: BTreeMap::new(),
             doom: None,
             early: BTreeSet::new(),
             suspect_line: None,
@@ -113,7 +119,9 @@ impl Watch {
             self.warm_until = started.plus(self.policy.warmup);
         }
         // Probes that are the same keep their record.
-        self.failing.retain(|index| self.policy.probes.get(*index) == before.probes.get(*index));
+        let same = |index: usize| self.policy.probes.get(index) == before.probes.get(index);
+        self.failing.retain(|index| same(*index));
+        self.good.retain(|index, _| same(*index));
     }
 
     /// Everything at once. `before`: how the machine showed itself after the input before.
@@ -121,9 +129,9 @@ impl Watch {
         let anew = before.instance != after.instance;
         if let (true, Some((_, started))) = (anew, after.instance) {
             self.warm_until = started.plus(self.policy.warmup);
-            self.failing.clear();
+            (self.failing, self.good) = (BTreeSet::new(), BTreeMap::new());
             // A permit is good for one new process.
-            self.spent.extend(after.permit);
+            self.spent.extend(before.permit);
             // The journal may be faster than the bus.
             let early = after.instance.is_some_and(|(invocation, _)| self.early.remove(&invocation));
             self.doom = early.then(|| Doom { in_warmup: told.now < self.warm_until, confirmed: false });
@@ -137,8 +145,12 @@ impl Watch {
         self.invariant_shadow_mode_wants_nothing(after);
         self.invariant_what_holds_it_up_is_said(after);
         self.invariant_an_incident_lasts_from_evidence_to_serving(after);
-        if let (Input::Probed(Probed { verdict: Verdict::Bad, .. }), Some(asked)) = (told.input, told.asked) {
-            self.invariant_a_failing_verdict_in_the_warm_up_is_not_counted(asked, before, after);
+        match (told.input, told.asked) {
+            (Input::Probed(Probed { verdict: Verdict::Bad, .. }), Some(asked)) => {
+                self.invariant_a_failing_verdict_in_the_warm_up_is_not_counted(asked, before, after);
+            }
+            (Input::Probed(Probed { verdict: Verdict::Busy, .. }), _) => invariant_a_busy_answer_is_no_evidence(before, after),
+            _ => {}
         }
     }
 
@@ -162,16 +174,22 @@ impl Watch {
             }
             Input::Probed(Probed { verdict, .. }) => {
                 let Some(Asked { question: Question::Probe(index), invocation, at, .. }) = told.asked else { return };
-                if after.instance.is_none_or(|(current, _)| current != invocation) {
+                let lost = self.policy.probes.get(index).is_none_or(|policy| at.plus(policy.timeout.times(2)).plus(LOST) <= now);
+                if lost || after.instance.is_none_or(|(current, _)| current != invocation) {
                     return;
                 }
                 match verdict {
                     Verdict::Good => {
-                        self.warm_until = self.warm_until.min(now);
+                        // It ends early when every probe has been good in it.
+                        if matches!(before.state, ServiceState::Warming | ServiceState::Unknown) && before.state != after.state {
+                            self.warm_until = self.warm_until.min(at);
+                        }
                         self.failing.remove(&index);
+                        *self.good.entry(index).or_default() += 1;
                     }
                     Verdict::Bad if at >= self.warm_until => {
                         self.failing.insert(index);
+                        self.good.remove(&index);
                         if let Some(doom) = &mut self.doom {
                             doom.confirmed = true;
                         }
@@ -209,9 +227,9 @@ impl Watch {
                 Effect::Probe { question: Question::Depends(_), .. } | Effect::Dismissed { .. } => {}
                 Effect::Restart { ticket, incident, cause, .. } => {
                     self.invariant_never_two_restarts_outstanding(*ticket);
-                    self.invariant_nobody_restarts_blindly(told, state);
-                    self.invariant_a_hold_restarts_nothing(told, after, state);
-                    self.invariant_maintenance_restarts_nothing(told, after, state);
+                    self.invariant_nobody_restarts_blindly(told, before, state);
+                    self.invariant_a_hold_restarts_nothing(told, after);
+                    self.invariant_maintenance_restarts_nothing(told, after);
                     if incident.is_empty() {
                         self.invariant_a_planned_restart_leaves_first_and_has_leave(told, state, cause.label);
                     } else {
@@ -236,6 +254,12 @@ impl Watch {
                     self.invariant_no_failing_verdict_counts_in_the_warm_up(told.now, because.label);
                     if *to == ServiceState::Leaving {
                         self.begin_leaving(told);
+                    }
+                    if *to == ServiceState::Serving && *from != ServiceState::Suspect {
+                        self.invariant_what_serves_was_proven_by_every_probe(because.label);
+                    }
+                    if matches!(to, ServiceState::Sick | ServiceState::Held) {
+                        self.good.clear();
                     }
                     if *to == ServiceState::Parked {
                         let known = matches!(because.label, Label::RestartLimit | Label::FatalAnswer | Label::FatalPattern);
@@ -276,6 +300,17 @@ impl Watch {
         }
     }
 
+    /// What serves was proven: every probe has been good as often in a row as is asked, since something last spoke against it.
+    fn invariant_what_serves_was_proven_by_every_probe(&self, label: Label) {
+        // A line that was dismissed, and a way out that came to nothing, take it back to where it was.
+        if matches!(label, Label::Proven | Label::Recovered) {
+            for (index, policy) in self.policy.probes.iter().enumerate() {
+                let good = self.good.get(&index).copied().unwrap_or_default();
+                assert!(good >= policy.successes, "probe {index} was good {good} times: {label:?}");
+            }
+        }
+    }
+
     /// Never two restarts outstanding.
     fn invariant_never_two_restarts_outstanding(&mut self, ticket: Ticket) {
         assert_eq!(self.policy.mode, Mode::Supervise, "a restart in shadow mode");
@@ -291,12 +326,13 @@ impl Watch {
     }
 
     /// Unknown changes nothing: nothing is restarted while systemd does not answer, nor from a state that nobody has judged yet.
-    fn invariant_nobody_restarts_blindly(&self, told: &Told<'_>, state: ServiceState) {
+    fn invariant_nobody_restarts_blindly(&self, told: &Told<'_>, before: &View, state: ServiceState) {
         assert!(self.visible, "a restart while systemd does not answer");
         let judged = !matches!(state, ServiceState::Stopped | ServiceState::Held | ServiceState::Maintenance | ServiceState::Unknown);
-        // A unit that failed under a setting other than `always` is ours to restart from wherever it was.
+        // A unit that systemd gave up is ours to restart from wherever it was, also when a hold or a mark on it has just ended.
+        let ended = before.instance.is_none() && matches!(state, ServiceState::Held | ServiceState::Maintenance);
         let failed = matches!(told.input, Input::Unit(_) | Input::JobEnded { .. });
-        assert!(told.ordered || judged || failed, "a restart while {state}");
+        assert!(told.ordered || judged || failed || ended, "a restart while {state}");
     }
 
     /// Unknown changes nothing: what is planned does not begin while systemd does not answer, or without a coordinator's leave.
@@ -315,9 +351,9 @@ impl Watch {
     }
 
     /// A hold restarts nothing, of whatever kind.
-    fn invariant_a_hold_restarts_nothing(&self, told: &Told<'_>, after: &View, state: ServiceState) {
+    fn invariant_a_hold_restarts_nothing(&self, told: &Told<'_>, after: &View) {
         let down = after.depends.iter().any(|dependency| dependency.up == Some(false));
-        assert!(told.ordered || (!down && state != ServiceState::Held), "a restart while something that it depends on is down");
+        assert!(told.ordered || !down, "a restart while something that it depends on is down");
     }
 
     /// Blocking only ever blocks taking out: a hold takes nothing out, and what its own probes show to be fit is put back.
@@ -340,9 +376,9 @@ impl Watch {
     }
 
     /// While a maintenance mark stands nothing is restarted, but on a person's word.
-    fn invariant_maintenance_restarts_nothing(&self, told: &Told<'_>, after: &View, state: ServiceState) {
+    fn invariant_maintenance_restarts_nothing(&self, told: &Told<'_>, after: &View) {
         let marked = after.mark.as_ref().is_some_and(|mark| mark.kind == MarkKind::Maintenance);
-        assert!(told.ordered || (!marked && state != ServiceState::Maintenance), "a restart in maintenance");
+        assert!(told.ordered || !marked, "a restart in maintenance");
         assert!(told.ordered || !self.hands_off, "a restart of what an operator stopped");
     }
 
@@ -474,11 +510,19 @@ impl Watch {
         }
         let asking = self.policy.depends.iter().map(|probe| probe.timeout.max(probe.every_in_doubt).times(u64::from(probe.failures) + 1));
         let shadow = if self.policy.mode == Mode::Shadow { 1_000 } else { 100 };
-        let gate = asking.max().unwrap_or_default().max(Span::from_millis(shadow));
+        let gate = now.plus(asking.max().unwrap_or_default()).plus(Span::from_millis(shadow));
         if let Some(next) = after.next {
-            let most = now.plus(self.policy.restart.max_delay).max(now.plus(gate));
+            let most = now.plus(self.policy.restart.max_delay).max(gate);
             assert!(next.at <= most, "waits until {next:?}");
         }
+    }
+}
+
+/// Overload is no sickness: a busy answer counts neither way.
+fn invariant_a_busy_answer_is_no_evidence(before: &View, after: &View) {
+    if before.state == after.state {
+        let counted = |view: &View| view.probes.iter().map(|tally| (tally.good_in_row, tally.bad)).collect::<Vec<_>>();
+        assert_eq!(counted(after), counted(before), "a busy answer counted");
     }
 }
 

@@ -150,6 +150,8 @@ impl World {
             Step::Operator(order) => self.order(*order),
             Step::MaintainFor { millis } => self.order(Order::Maintain { until: Some(self.now.plus(Span::from_millis(*millis))) }),
             Step::AllIsWell { millis } => self.goes_well(Span::from_millis(*millis)),
+            Step::Fails { leave } => self.fails(*leave),
+            Step::Recycle => self.recycle(),
             Step::Resume => self.resume(None),
             Step::Reload { change } => self.resume(Some(*change)),
         }
@@ -206,6 +208,28 @@ impl World {
             self.now = at.max(self.now);
             self.tell(Input::Timer);
         }
+    }
+
+    fn fails(&mut self, leave: Leave) {
+        for _ in 0..2 * MOST_TIMERS {
+            self.step(&Step::AnswerDependency { verdict: Verdict::Good });
+            self.answer(Verdict::Bad, false);
+            if self.shown.state == ServiceState::Sick {
+                break;
+            }
+            self.step(&Step::ToNextWake);
+        }
+        self.traffic(Confirmed::Out, None, leave);
+        self.answer(Verdict::Bad, false);
+    }
+
+    fn recycle(&mut self) {
+        self.goes_well(Span::from_secs(300));
+        self.step(&Step::Memory { bytes: 1_000 });
+        self.now = self.now.plus(self.policy().restart.max_delay);
+        self.tell(Input::Timer);
+        while self.obey(Verdict::Good) {}
+        self.traffic(Confirmed::In, None, Leave::New);
     }
 
     /// What is outstanding is done: a job, or else one question.
