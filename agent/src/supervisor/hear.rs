@@ -41,8 +41,11 @@ impl<P: Ports> Supervisor<P> {
         let mut words = vec![None; self.services.len()];
         let failure = match news {
             News::Directives(directives, mut waits) => {
-                for directive in directives {
+                for mut directive in directives {
                     if let Some(service) = self.services.iter().position(|watched| watched.unit == directive.unit) {
+                        // One that was given for something else is none.
+                        let machine = &self.services[service].machine;
+                        directive.permit.take_if(|permit| !machine.accepts_permit(PermitId(permit.id), &permit.action));
                         let waits =
                             waits.iter().position(|waiting| waiting.unit == directive.unit).map(|index| waits.swap_remove(index).reason);
                         words[service] = Some(Word { directive, waits });
