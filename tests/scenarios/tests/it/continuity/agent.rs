@@ -89,7 +89,8 @@ fn lab_agent_ends_and_begins_again() -> Result<()> {
         // A watchdog that a scenario has the time for; the unit's own has half a minute.
         ensure!(node.property(AGENT, "WatchdogUSec")? == "30s", "the unit has no watchdog");
         let quick = "/run/systemd/system/warden-agent.service.d/90-scenario.conf";
-        let unit_as_it_was = PutBack::by(&node, format!("rm -f {quick}; systemctl daemon-reload"));
+        let unit_as_it_was =
+            PutBack::by(&node, format!("rm -f {quick}; rmdir --ignore-fail-on-non-empty \"$(dirname {quick})\"; systemctl daemon-reload"));
         crew.write(quick, "[Service]\nWatchdogSec=4s\n")?;
         same("daemon-reload", "systemctl daemon-reload")?;
         replaced("a restart of the agent", "systemctl restart warden-agent")?;

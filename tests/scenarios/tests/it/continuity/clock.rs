@@ -38,7 +38,11 @@ fn lab_clock_steps() -> Result<()> {
         }
         // Unpacked, not installed: it goes with its folder.
         let drop_in = "/run/systemd/system/warden-agent.service.d/90-scenario-clock.conf";
-        let _as_it_was = PutBack::by(&node, format!("rm -rf {drop_in} {FOLDER}; systemctl daemon-reload; systemctl restart warden-agent"));
+        let away = format!(
+            "rm -rf {drop_in} {FOLDER}; rmdir --ignore-fail-on-non-empty \"$(dirname {drop_in})\"; \
+             systemctl daemon-reload; systemctl restart warden-agent"
+        );
+        let _as_it_was = PutBack::by(&node, away);
         company.shell(&format!("mkdir -p {FOLDER} && dpkg-deb -x /opt/warden-lab-packages/libfaketime_*.deb {FOLDER}"))?;
         let library = company.shell(&format!("ls {FOLDER}/usr/lib/*/faketime/libfaketimeMT.so.1"))?;
         let clock = format!("{FOLDER}/clock");
