@@ -160,6 +160,10 @@ impl<P: Ports> Supervisor<P> {
         let mut looks = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut patience = Box::pin(tokio::time::sleep(READY_AFTER));
+        if self.services.is_empty() {
+            // No reading will come.
+            self.become_ready();
+        }
         loop {
             let wake = self.services.iter().filter_map(|watched| watched.machine.next_wake()).min();
             let wake = wake.map_or_else(|| Instant::now() + IDLE_BEAT, |at| self.setup.clock.instant(at));
