@@ -57,7 +57,7 @@ journalctl --list-catalog 2>/dev/null | grep -i warden >/dev/null || fail "journ
 for file in man/man1/agentctl.1.gz man/man8/warden-agent.8.gz man/man8/warden-coordinator.8.gz \
     bash-completion/completions/agentctl zsh/vendor-completions/_agentctl fish/vendor_completions.d/agentctl.fish; do
     # Machines may be told not to unpack documents.
-    dpkg -L warden-ctl warden-agent warden-coordinator | grep -qx "/usr/share/$file" || fail "no /usr/share/$file"
+    dpkg -L warden-ctl warden-agent warden-coordinator | grep -x "/usr/share/$file" >/dev/null || fail "no /usr/share/$file"
 done
 say "installed: the agent runs and looks after nothing"
 
