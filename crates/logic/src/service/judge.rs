@@ -204,10 +204,11 @@ impl Machine {
         let Some((policy, probe)) = self.policy.probes.get(index).zip(self.probes.get(index)) else { return };
         let (sick, bad) = (probe.tally.sick(policy), probe.tally.bad(policy));
         let (count, in_a_row) = (counted(bad, policy), policy.failures == policy.of);
+        let decides = sick && self.yields_to(Claim::Suspect);
         match &mut self.state {
-            State::Unknown | State::Serving { .. } | State::Suspect { .. } | State::Leaving(_) if sick => {
+            State::Unknown | State::Serving { .. } | State::Suspect { .. } | State::Leaving(_) | State::Parked { .. } if decides => {
                 let cause = Reason::probe_failed(what, bad, (!in_a_row).then_some(policy.of));
-                self.seems_sick(turn, cause);
+                self.sick(turn, Evidence::Suspect, cause, None);
             }
             State::Serving { .. } | State::Suspect { .. } => self.suspicion(turn, Reason::probe_failing(what, &count)),
             State::Proving(proving) => {
@@ -257,25 +258,26 @@ impl Machine {
     /// Enough lines in the log say that it is sick; the last was written at `at`. They do not confirm a fatal one: whoever
     /// can forge the one can forge the other.
     pub(super) fn suspect_evidence(&mut self, turn: &mut Turn, cause: Reason, at: Moment) {
+        let decides = self.yields_to(Claim::Suspect);
         match &mut self.state {
-            State::Unknown | State::Serving { .. } | State::Suspect { .. } | State::Leaving(_) => self.seems_sick(turn, cause),
+            State::Unknown | State::Serving { .. } | State::Suspect { .. } | State::Leaving(_) | State::Parked { .. } if decides => {
+                self.sick(turn, Evidence::Suspect, cause, None);
+            }
             State::Proving(proving) => proving.last_bad = Some(cause.text),
             State::Sick { trouble, doubt: None } | State::Waiting { trouble, .. } | State::Parked { trouble, .. } => {
                 trouble.failed_while_out |= trouble.out_since.is_some_and(|since| at >= since);
             }
-            State::Sick { doubt: Some(_), .. }
+            State::Unknown
+            | State::Serving { .. }
+            | State::Suspect { .. }
+            | State::Leaving(_)
+            | State::Sick { doubt: Some(_), .. }
             | State::Stopped
             | State::Starting
             | State::Warming { .. }
             | State::Restarting { .. }
             | State::Held
             | State::Maintenance => {}
-        }
-    }
-
-    fn seems_sick(&mut self, turn: &mut Turn, cause: Reason) {
-        if self.yields_to(Claim::Suspect) {
-            self.sick(turn, Evidence::Suspect, cause, None);
         }
     }
 

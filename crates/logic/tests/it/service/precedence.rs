@@ -131,6 +131,9 @@ fn the_table_row_by_row() {
         let view = bench.view();
         assert_eq!((view.state, view.evidence), (state, evidence), "{coming:?} comes where {stands:?} stands: {view:?}");
         assert_eq!(bench.restart(), None, "{coming:?} comes where {stands:?} stands");
+        // What does not decide does not even try.
+        let tried: Vec<_> = bench.take().into_iter().filter(|word| word.contains("refused")).collect();
+        assert!(tried.is_empty(), "{coming:?} comes where {stands:?} stands: {tried:?}");
     }
 }
 
