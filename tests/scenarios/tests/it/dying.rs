@@ -19,10 +19,14 @@ fn up_by_check(record: &Record, node: &str) -> bool {
 /// HAProxy's own check passed afresh.
 fn out_and_back_in_order<T>(seen: &Seen<T>, node: &str, sick: &Record) -> Result<()> {
     let timeline = &seen.timeline;
-    // The balancer is told before the record is written, and may write its own first.
+    // Who hears of it first writes last: the coordinator answers the agent before it writes. So the order is that of the agent's own
+    // records, and that HAProxy did it is HAProxy's own word.
     let decided = sick.field("WARDEN_SINCE_USEC").parse().unwrap_or(sick.at);
     let out = timeline.first("out of rotation confirmed", |record| {
-        record.at >= decided && record.machine == BALANCER && record.field("WARDEN_SERVER") == node && record.field("WARDEN_EVENT") == "out"
+        record.at >= decided && record.machine == node && record.field("WARDEN_EVENT") == "out_confirmed"
+    })?;
+    timeline.first("HAProxy took it out", |record| {
+        record.at >= decided && record.machine == BALANCER && record.message().contains(&format!("bingo/{node} is DOWN"))
     })?;
     let restart = timeline.state(node, "restarting", sick.at)?;
     ensure!(out.at <= restart.at, "restarted before it was out:\n{timeline}");
