@@ -47,6 +47,8 @@ impl<'s> Settings<'s> {
         ))?;
         if speed.restarts_at_will {
             settings.run(&format!("sed -i 's/^limit .*/limit = 1000/; s/^forget_after .*/forget_after = \"1ms\"/' {AGENT}"))?;
+            // Who fails on purpose, again and again, need not show more good probes each time.
+            settings.run(&format!("sed -i '/^warmup /a flap_half_life = \"0s\"' {AGENT}"))?;
         }
         let url = if speed.slow_start { SWALLOWED } else { REFUSED };
         settings.run(&format!("sed -i 's|^BINGO_STANDIN_STARTUP_URL=.*|BINGO_STANDIN_STARTUP_URL={url}|' {BINGO}"))?;
