@@ -7,6 +7,7 @@ SHELL       := /bin/bash
 NODES   ?= 2
 SCALE   ?= 1
 SUITE   ?= trixie
+TARGET  ?= lab
 RELEASE := target/release
 LAB     := $(RELEASE)/warden-lab
 VENV    := .venv
@@ -15,29 +16,42 @@ export WARDEN_LAB := $(abspath $(LAB))
 
 # What the stand needs of this computer beside Rust. `make deploy` and `make test` install what is missing.
 PACKAGES      := python3-venv build-essential debhelper help2man openssl
-TEST_PACKAGES := postgresql haproxy dbus-daemon systemd curl prometheus lintian chromium chromium-driver
+TEST_PACKAGES := postgresql haproxy dbus-daemon systemd curl prometheus lintian chromium chromium-driver prometheus-alertmanager
 
 .PHONY: help
 help: ## print this
 	@echo "Warden keeps a fragile service alive. Commands:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 	@echo
-	@echo "Variables: NODES=$(NODES) (bingo nodes)  SCALE=$(SCALE) (share of the database, 0.01 for the impatient)  SUITE=$(SUITE)"
+	@echo "Variables: NODES=$(NODES) (bingo nodes)  SCALE=$(SCALE) (share of the database, 0.01 for the impatient)  SUITE=$(SUITE)  TARGET=$(TARGET)"
 
 # ---------------------------------------------------------------- the stand
 
 .PHONY: deploy
-deploy: need-root need-cargo need-packages ## build everything and bring up the Bingo stand on this computer
+ifdef INVENTORY
+deploy: need-cargo need-packages
+	@ansible/deploy.sh "$(INVENTORY)" "$(VARS)"
+else ifeq ($(TARGET),yandex)
+deploy: need-cargo need-packages
+	@NODES="$(NODES)" terraform/deploy.sh up "$(VARS)"
+else
+deploy: need-root need-cargo need-packages need-target ## bring up the Bingo stand here (or TARGET=yandex, or INVENTORY=file)
 	@tests/deploy.sh "$(NODES)" "$(SCALE)" "$(SUITE)"
+endif
 
 .PHONY: status
-status: need-root ## the fleet as the balancer sees it
+status: need-stand ## the fleet as the balancer sees it
 	@$(LAB) exec lb-1 -- agentctl fleet status
 
 .PHONY: clean
-clean: need-root need-cargo ## take the stand down; nothing of it is left but the cache
+ifeq ($(TARGET),yandex)
+clean:
+	@terraform/deploy.sh down
+else
+clean: need-root need-cargo need-target ## take the stand down; nothing of it is left but the cache
 	@if [ -x $(LAB) ]; then $(LAB) down; else cargo run -q --release -p warden-lab -- down; fi
 	@echo "kept: what was built and the cache of packages, so that the next start is quick; make distclean removes both"
+endif
 
 .PHONY: distclean
 distclean: need-root need-cargo ## clean, and remove the lab's cache and all that was built
@@ -60,9 +74,32 @@ test: need-root need-cargo need-packages need-test-packages need-nextest ## ever
 test-fast: need-root need-cargo need-packages need-test-packages need-nextest ## everything that needs no lab
 	@tests/run.sh fast
 
+# More arguments for it, as in CHECK="--short".
+CHECK ?=
+.PHONY: check-stand
+ifdef ADDRESS
+check-stand: need-cargo
+	@cargo build -q --release -p warden-check
+	@$(RELEASE)/check-stand --address "$(ADDRESS)" $(CHECK)
+else
+check-stand: need-cargo need-stand ## whether a stand keeps what its users were promised; ADDRESS=host for one elsewhere
+	@cargo build -q --release -p warden-check
+	@$(LAB) ns -- $(RELEASE)/check-stand --address 198.18.0.10 --lab --prometheus 198.18.0.6:9090 $(CHECK)
+endif
+
 .PHONY: bench
-bench: need-root need-cargo ## figures, on the running stand (make deploy first)
-	@cargo run -q --release -p warden-bench
+bench: need-cargo need-stand ## figures, on the running stand (make deploy first) and of a coordinator under many agents
+	@tests/packages.sh haproxy
+	@cargo build -q --release -p warden-coordinator -p warden-bench
+	@$(RELEASE)/warden-bench
+	@$(RELEASE)/warden-bench fleet
+
+MINUTES ?= 60
+SEED    ?= 1
+.PHONY: soak
+soak: need-cargo need-stand ## MINUTES under load on the running stand with faults at random (SEED); WITHOUT=1 for the same without Warden
+	@cargo build -q --release -p warden-bench
+	@$(RELEASE)/warden-bench soak --minutes "$(MINUTES)" --seed "$(SEED)" --json target/soak$(if $(WITHOUT),-without).json $(if $(WITHOUT),--without)
 
 FUZZ_SECONDS ?= 60
 
@@ -91,6 +128,14 @@ deny: need-cargo ## licences, sources, bans and advisories by cargo-deny (make t
 need-root:
 	@[ "$$(id -u)" = 0 ] || { echo "This needs root, because it boots machines and makes network namespaces: run it again with sudo." >&2; exit 1; }
 
+.PHONY: need-target
+need-target:
+	@[ "$(TARGET)" = lab ] || { echo "TARGET is lab (this computer) or yandex, not '$(TARGET)'; machines that are there already: INVENTORY=hosts.yml" >&2; exit 1; }
+
+.PHONY: need-stand
+need-stand: need-root
+	@[ -x $(LAB) ] && $(LAB) exec lb-1 -- true 2>/dev/null || { echo "There is no stand on this computer: make deploy brings one up." >&2; exit 1; }
+
 .PHONY: need-cargo
 need-cargo:
 	@command -v cargo >/dev/null || { echo "This needs a Rust toolchain ($$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or newer): install it with rustup, then run this again." >&2; exit 1; }
@@ -107,8 +152,8 @@ need-test-packages:
 need-nextest:
 	@cargo nextest --version >/dev/null 2>&1 || { echo "installing cargo-nextest (a few minutes, once)"; cargo install --locked cargo-nextest; }
 
-$(VENV)/.ready: ansible/requirements.txt
-	@echo "installing Ansible into $(VENV)"
+$(VENV)/.ready: ansible/requirements.txt monitoring/requirements.txt terraform/tests/requirements.txt
+	@echo "installing Ansible, and what makes dashboards and parses Terraform, into $(VENV)"
 	@python3 -m venv $(VENV)
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r ansible/requirements.txt
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r ansible/requirements.txt -r monitoring/requirements.txt -r terraform/tests/requirements.txt
 	@touch $@

@@ -13,7 +13,7 @@ cargo build --release --locked -p warden-agent -p warden-coordinator -p bingo
 
 rm -rf "$work"
 mkdir -p "$work/warden/programs" "$packages"
-cp -r debian units docs README.md CHANGELOG.md "$work/warden"
+cp -r debian units monitoring docs README.md CHANGELOG.md "$work/warden"
 cp target/release/{warden-agent,warden-coordinator,agentctl} "$work/warden/programs"
 if [ -n "$version" ]; then
     sed -i "1s/(.*)/($version)/" "$work/warden/debian/changelog"

@@ -59,6 +59,7 @@ The Bingo stand is up after $((SECONDS - begin)) s.
   http://127.0.0.1:8080/ and https://127.0.0.1:8443/   bingo through the balancer (self-signed certificate)
   http://127.0.0.1:8404/                               HAProxy's statistics
   http://127.0.0.1:7480/                               the live page (and /metrics)
+  http://127.0.0.1:9090/ and http://127.0.0.1:9093/    Prometheus and Alertmanager
 
 Try this next: make a node sick and watch it leave, restart and come back.
 
@@ -66,5 +67,6 @@ Try this next: make a node sick and watch it leave, restart and come back.
   $lab exec bingo-1 -- agentctl status
   $lab exec lb-1 -- watch -n1 agentctl fleet status
 
+Whether it keeps what its users were promised, faults included (five minutes): make check-stand
 make clean takes everything down again.
 TEXT

@@ -40,12 +40,25 @@ step() { # NAME COMMAND…: runs it, shows its output, remembers how it went
 # What Debian's checker finds in a package. That no report of somebody's intent to package Warden is closed is as it should be.
 lint_packages() { lintian --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs --allow-root target/package/*.deb; }
 packages() { tests/debs.sh && tests/debs.sh 0.0.9-1; }
+# Its own formatter is not to be had from Debian: where it is, it is asked.
+terraform_files() {
+    .venv/bin/python terraform/tests/check.py || return 1
+    if command -v terraform >/dev/null; then
+        terraform fmt -check -diff terraform && echo "formatted as terraform does it"
+    else
+        echo "no terraform here: the format was not looked at"
+    fi
+}
+# As `make check-stand` does, by the binary that the unit tests have built.
+promises() { "$lab" ns -- target/debug/check-stand --address 198.18.0.10 --lab --prometheus 198.18.0.6:9090 --short --seconds 5; }
 lint_roles() { (cd ansible && ../.venv/bin/ansible-lint --offline --profile production); }
 
 step "format" cargo fmt --all --check
 step "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "unit and property tests" cargo nextest run --workspace --locked
 make --no-print-directory .venv/.ready && step "ansible-lint" lint_roles
+step "dashboard" .venv/bin/python monitoring/dashboard.py --check
+step "terraform" terraform_files
 if [ "$what" = all ]; then
     # The lab's own tests boot and break labs; what was up before is taken down.
     cargo build --release --locked --quiet -p warden-lab && "$lab" down
@@ -58,7 +71,9 @@ if [ "$what" = all ]; then
     # Scenarios want a stand of their own, small and quick.
     if step "stand" env DEPLOY_VARS="-e @../tests/scenarios/stand.yml" tests/stand.sh; then
         step "second run changes nothing" tests/unchanged.sh
-        step "agent on real systemd" tests/on-machine.sh
+        step "agent on real systemd" tests/on-machine.sh db-1 warden-agent --ignored lab_
+        step "contract on HAProxy 3.0" tests/on-machine.sh lb-1 warden-coordinator haproxy_contract haproxy_traps
+        step "promises to users" promises
         step "scenarios" cargo nextest run --workspace --exclude warden-lab --locked --profile lab
     else
         failed=$((failed + 1))

@@ -1,19 +1,24 @@
-//! What operators want, on disk: one JSON document in the state directory, replaced whole.
+//! What outlives the coordinator: JSON documents in the state directory, each replaced whole. What operators want, and which drains in HAProxy are ours.
 //!
-//! Guarantees: the loop never waits for a disk; what was said to be kept outlives a loss of power; a file that makes no sense costs
-//! the wishes in it and nothing else, and is said. Left to others: what is in it (`warden_logic::fleet::wishes`).
+//! Guarantees: the loop never waits for a disk (but for a moment, before a drain of ours); what was said to be kept outlives a loss of power; a
+//! file that makes no sense costs what is in it and nothing else, and is said. Left to others: what is in them (`warden_logic::fleet`).
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use tokio::sync::oneshot;
 use warden_edge::chain::Chain;
-use warden_logic::fleet::wishes::{Kept as Document, Wishes};
+use warden_logic::fleet::marks::Marks;
+use warden_logic::fleet::wishes::Wishes;
 use warden_logic::moment::Moment;
 
-/// The file's name in the state directory.
-pub const NAME: &str = "wishes.json";
+/// What operators want.
+pub const WISHES: &str = "wishes.json";
+/// Which drains are ours.
+pub const MARKS: &str = "drained.json";
 /// A wish is a few hundred bytes, and there is at most one for each server: ten thousand of them are a few megabytes.
 const LARGEST: u64 = 16 * 1024 * 1024;
 /// People ask one at a time. One that waits longer than this many others is told that the disk is stuck.
@@ -29,19 +34,19 @@ type Work = (Vec<u8>, oneshot::Sender<Result<(), String>>);
 pub struct Keeper(SyncSender<Work>);
 
 impl Keeper {
-    /// Begins to write to the state directory.
+    /// Begins to write a file of the state directory.
     ///
     /// # Errors
     /// When no thread can be had.
-    pub fn start(directory: &Path) -> io::Result<Self> {
-        let path = directory.join(NAME);
+    pub fn start(directory: &Path, name: &str) -> io::Result<Self> {
+        let path = directory.join(name);
         let (sender, work) = sync_channel::<Work>(WAITING);
-        std::thread::Builder::new().name("wishes".to_owned()).spawn(move || {
+        std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             for (text, reply) in work {
                 let written = replace(&path, &text);
                 if let Err(error) = &written {
                     tracing::error!(
-                        "{} cannot be written ({error}): what operators want is in force, and ends with the coordinator",
+                        "{} cannot be written ({error}): what is in it is in force, and ends with the coordinator",
                         path.display()
                     );
                 }
@@ -54,7 +59,7 @@ impl Keeper {
 
     /// Hands a document over. Returns at once.
     #[must_use]
-    pub fn put(&self, document: &Document) -> Kept {
+    pub fn put(&self, document: &impl Serialize) -> Kept {
         let (reply, kept) = oneshot::channel();
         // Numbers and strings: serialising them cannot fail.
         let text = serde_json::to_vec_pretty(document).unwrap_or_default();
@@ -75,23 +80,41 @@ fn replace(path: &PathBuf, text: &[u8]) -> io::Result<()> {
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-/// What was kept. A file that is not there holds nothing, and that is no fault.
+/// What operators wanted. A file that is not there holds nothing, and that is no fault.
 ///
 /// # Errors
 /// Why nothing of it can be used; in a sentence.
-pub fn load(directory: &Path, now: Moment, unix_ms: u64) -> Result<Wishes, String> {
-    let path = directory.join(NAME);
-    let fault = |why: String| {
+pub fn wishes(directory: &Path, now: Moment, unix_ms: u64) -> Result<Wishes, String> {
+    let path = directory.join(WISHES);
+    let restore = |document| Wishes::restore(document, now, unix_ms);
+    read(&path).and_then(|kept| kept.map(restore).transpose()).map(Option::unwrap_or_default).map_err(|why| {
         format!("{} holds what operators wanted, and cannot be used: {why}; see agentctl fleet status, and ask again", path.display())
-    };
+    })
+}
+
+/// Which drains in HAProxy are ours; likewise.
+///
+/// # Errors
+/// As there.
+pub fn marks(directory: &Path, now: Moment) -> Result<Marks, String> {
+    let path = directory.join(MARKS);
+    let restore = |document| Marks::restore(document, now);
+    read(&path).and_then(|kept| kept.map(restore).transpose()).map(Option::unwrap_or_default).map_err(|why| {
+        format!(
+            "{} says which drains in HAProxy are the coordinator's, and cannot be used: {why}; each is taken for a person's, and stays until somebody sends `set server … state ready`",
+            path.display()
+        )
+    })
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, String> {
     let mut text = Vec::new();
-    match File::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Wishes::default()),
-        Err(error) => return Err(fault(error.to_string())),
-        Ok(file) => file.take(LARGEST).read_to_end(&mut text).map_err(|error| fault(Chain(&error).to_string()))?,
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+        Ok(file) => file.take(LARGEST).read_to_end(&mut text).map_err(|error| Chain(&error).to_string())?,
     };
-    let document: Document = serde_json::from_slice(&text).map_err(|error| fault(error.to_string()))?;
-    Wishes::restore(document, now, unix_ms).map_err(fault)
+    serde_json::from_slice(&text).map(Some).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -110,16 +133,16 @@ mod tests {
     async fn what_was_kept_is_found_again() {
         let folder = tempfile::tempdir().unwrap();
         let now = Moment::from_micros(9);
-        assert_eq!(load(folder.path(), now, 5), Ok(Wishes::default()));
-        let keeper = Keeper::start(folder.path()).unwrap();
+        assert_eq!(wishes(folder.path(), now, 5), Ok(Wishes::default()));
+        let keeper = Keeper::start(folder.path(), WISHES).unwrap();
         assert_eq!(keeper.put(&paused().keep(now, 5)).await, Ok(Ok(())));
-        assert_eq!(load(folder.path(), now, 5), Ok(paused()));
+        assert_eq!(wishes(folder.path(), now, 5), Ok(paused()));
     }
 
     #[tokio::test]
     async fn a_disk_that_takes_nothing_is_said() {
         let folder = tempfile::tempdir().unwrap();
-        let keeper = Keeper::start(&folder.path().join("nowhere")).unwrap();
+        let keeper = Keeper::start(&folder.path().join("nowhere"), WISHES).unwrap();
         let said = keeper.put(&paused().keep(Moment::default(), 5)).await.unwrap().unwrap_err();
         assert!(said.contains("wishes.json cannot be written: No such file or directory"), "{said}");
     }
@@ -130,8 +153,8 @@ mod tests {
         for (text, why) in
             [("", "EOF"), ("{\"v\": 1, \"pause\": 7}", "invalid type"), ("{\"v\": 9}", "of version 9"), ("{\"v\": 1, \"dra", "EOF")]
         {
-            fs::write(folder.path().join(NAME), text).unwrap();
-            let said = load(folder.path(), Moment::default(), 0).unwrap_err();
+            fs::write(folder.path().join(WISHES), text).unwrap();
+            let said = wishes(folder.path(), Moment::default(), 0).unwrap_err();
             assert!(said.contains("cannot be used") && said.contains(why), "{said}");
         }
     }

@@ -1,15 +1,17 @@
 //! The coordinator: moves traffic between nodes through HAProxy's runtime socket.
 //!
 //! In reading order: [`config`]; [`steer`], the loop that observes, plans and applies; [`haproxy`], the only folder that knows
-//! HAProxy's text; [`trust`], who may report; [`intake`], where agents do; [`api`], what people read and ask for; [`keep`], where what
-//! they want is written down; [`page`], what they look at; [`metrics`]; and below, how it is put together.
+//! HAProxy's text, and [`inspect`], which looks for what there would defeat us; [`trust`], who may report; [`intake`], where agents do; [`api`], what people read and ask for; [`keep`], where what
+//! they want is written down; [`page`], what they look at; [`alerts`], whom it tells of what needs a person; [`metrics`]; and below, how it is put together.
 //!
 //! Soft state: whatever it knows, agents tell it within a second; only what operators want is kept. Starting, stopping and crashing change nothing in HAProxy.
 //! Left to others: decisions (`warden-logic`), messages (`warden-protocol`).
 
+pub mod alerts;
 pub mod api;
 pub mod config;
 pub mod haproxy;
+pub mod inspect;
 pub mod intake;
 pub mod keep;
 pub mod metrics;
@@ -33,7 +35,6 @@ use warden_edge::serve::{self, Limits, TlsLimits};
 use warden_edge::signals::{Signal, Signals};
 use warden_edge::tls::Refused;
 use warden_edge::{clock, notify};
-use warden_logic::fleet::wishes::Wishes;
 use warden_logic::moment::{Moment, Span};
 
 /// Why the coordinator could not begin, or ended by itself.
@@ -73,16 +74,17 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
     let page = page::bind(config.page).map_err(name(config.page.to_string()))?;
     let admin = serve::bind_unix(&config.admin).await.map_err(name(config.admin.display().to_string()))?;
 
-    let wishes = keep::load(&config.state_directory, now(), clock::realtime_micros() / 1_000).unwrap_or_else(|fault| {
-        tracing::error!("{fault}");
-        Wishes::default()
-    });
-    let keeper = keep::Keeper::start(&config.state_directory).map_err(RunError::Keeper)?;
-    let (operators, of_reload) = watch::channel(config.operators.clone());
+    let wishes = keep::wishes(&config.state_directory, now(), clock::realtime_micros() / 1_000).unwrap_or_else(forgotten);
+    let marks = keep::marks(&config.state_directory, now()).unwrap_or_else(forgotten);
+    let keeper = |name| keep::Keeper::start(&config.state_directory, name).map_err(RunError::Keeper);
+    let (keeper, marks_keeper) = (keeper(keep::WISHES)?, keeper(keep::MARKS)?);
+    let (operators, of_reload) = watch::channel(may_act(&config));
 
     let metrics = Arc::new(Metrics::default());
+    let host_name = host_name()?;
     let board = Board::default();
-    let runtime = haproxy::Socket::new(&config.socket);
+    let sockets = config.sockets.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ");
+    let runtime = haproxy::Several::new(&config.sockets);
     let (steering, calls) = steer::Steering::new(
         runtime,
         board.clone(),
@@ -92,18 +94,22 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
             cycle: config.cycle,
             command_timeout: config.command_timeout,
             heartbeat: config.heartbeat,
-            balancer: host_name()?,
-            socket: config.socket.display().to_string(),
+            balancer: host_name.clone(),
+            socket: sockets.clone(),
             // Milliseconds of the wall clock: more than one a millisecond is never given.
             first_permit: clock::realtime_micros() / 1_000,
             wishes,
             keeper,
+            marks,
+            marks_keeper,
             clock: now,
         },
     );
     let patience = config.command_timeout * 2 + Duration::from_secs(1);
     let trust = Arc::new(Trust::new(config.tls.clone(), Arc::clone(&metrics), now));
     let certificates = trust.watch().map_err(RunError::Thread)?;
+    let notifier =
+        (!config.notify.is_empty()).then(|| alerts::run(config.notify.clone(), calls.clone(), Arc::clone(&metrics), host_name, now));
     let intake = intake::Intake { calls: calls.clone(), patience, metrics: Arc::clone(&metrics), trust: Arc::clone(&trust), clock: now };
     let looks = page::Page::new(calls.clone(), steering.timeline(), page::LOOKERS, now);
     let health = api::Health { metrics, pulse: steering.pulse(), stuck_after: stuck_after(&config), clock: now };
@@ -112,9 +118,15 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
     let mut tasks = JoinSet::new();
     tasks.spawn(steering.run(std::future::pending()));
     tasks.spawn(agent_port::serve(agent_port, board));
+    if let Some(notifier) = notifier {
+        tasks.spawn(notifier);
+    }
+    let desk = api::Desk::open(calls.clone(), of_reload, Arc::clone(&trust));
     let (router, limits) = (intake::router(intake), intake::limits(config.heartbeat));
     match trust.acceptor() {
+        // Who has a certificate may be an operator; in the clear, nobody is.
         Some(acceptor) => {
+            let router = router.merge(api::operators(desk.clone()));
             let of_refused = Arc::clone(&trust);
             let heard = move |from, why: &Refused| of_refused.refused(from, why);
             tasks.spawn(serve::tls(agents, router, limits, TlsLimits::default(), acceptor, heard))
@@ -123,11 +135,14 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
     };
     tasks.spawn(Arc::clone(&trust).keep(certificates));
     tasks.spawn(serve::tcp(page, api::page(health).merge(page::router(looks)), Limits::default()));
-    let desk = api::Desk { calls: calls.clone(), operators: of_reload };
     tasks.spawn(serve::unix(admin, api::admin(desk), api::limits()));
 
+    // Each ends by itself, or with us.
+    let mut inspections = JoinSet::new();
+    inspections.spawn(inspect::record(config.clone()));
+
     notify::ready("begins: waits for HAProxy and for agents");
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %config.listen, haproxy = %config.socket.display(), "the coordinator begins; HAProxy stays as it is until agents report");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %config.listen, haproxy = %sockets, "the coordinator begins; HAProxy stays as it is until agents report");
     let mut config = config;
     loop {
         tokio::select! {
@@ -143,7 +158,9 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
                     notify::reloading();
                     trust.look_again();
                     reload(&mut config, directories);
-                    operators.send_replace(config.operators.clone());
+                    operators.send_replace(may_act(&config));
+                    inspections.abort_all();
+                    inspections.spawn(inspect::record(config.clone()));
                     notify::ready("configuration read again");
                     // The loop takes calls as long as it lives, and when it does not, nothing here matters any more.
                     drop(calls.send(steer::Call::Policy(config.policy.clone())).await);
@@ -156,6 +173,7 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
     notify::stopping("ends; HAProxy stays as it is");
     tracing::info!("the coordinator ends; HAProxy stays as it is");
     remove(&config.admin);
+    inspections.shutdown().await;
     tasks.shutdown().await;
     Ok(())
 }
@@ -166,16 +184,35 @@ fn reload(config: &mut Config, directories: &Directories) {
         Ok(new) => new,
         Err(faults) => return refuse(&faults),
     };
-    let fixed = Config { files: new.files.clone(), operators: new.operators.clone(), policy: new.policy.clone(), ..config.clone() };
+    let fixed = Config {
+        files: new.files.clone(),
+        operators: new.operators.clone(),
+        remote_operators: new.remote_operators.clone(),
+        haproxy_config: new.haproxy_config.clone(),
+        policy: new.policy.clone(),
+        ..config.clone()
+    };
     if fixed != new || new.policy.agent_port != config.policy.agent_port {
         tracing::warn!(
-            "addresses, sockets, `tls`, `plain`, `cycle`, `command_timeout`, `heartbeat` and `agent_port` change with a restart only: systemctl restart warden-coordinator"
+            "addresses, sockets, `tls`, `plain`, `[notify]`, `cycle`, `command_timeout`, `heartbeat` and `agent_port` change with a restart only: systemctl restart warden-coordinator"
         );
     }
     config.files = new.files;
     config.operators = new.operators;
+    config.remote_operators = new.remote_operators;
+    config.haproxy_config = new.haproxy_config;
     config.policy = warden_logic::fleet::Policy { agent_port: config.policy.agent_port, ..new.policy };
     tracing::info!("the configuration was read again");
+}
+
+/// What was kept cannot be used: said, and begun anew.
+fn forgotten<T: Default>(fault: String) -> T {
+    tracing::error!("{fault}");
+    T::default()
+}
+
+fn may_act(config: &Config) -> api::Operators {
+    api::Operators { group: config.operators.clone(), names: config.remote_operators.clone() }
 }
 
 fn refuse(faults: &Faults) {

@@ -3,6 +3,8 @@
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use warden_coordinator::haproxy::lint::Weight;
+use warden_coordinator::inspect::inspect;
 use warden_coordinator::{config, run};
 use warden_edge::chain::Chain;
 use warden_edge::config::Directories;
@@ -22,8 +24,18 @@ struct Args {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Check the configuration and end: every fault with file, line and remedy.
-    Check,
+    /// Check the configuration, and HAProxy for what would defeat it: every fault with file, line and remedy.
+    #[command(after_help = "\
+Examples:
+  warden-coordinator check
+  warden-coordinator check --config ./50-stand.toml --haproxy-config ./haproxy.cfg    not installed yet
+
+Exit codes: 0 no fault, 1 faults in HAProxy's configuration, 64 faults in the coordinator's.")]
+    Check {
+        /// HAProxy's configuration, a file or a directory, in place of `config` in [haproxy]; may be given several times.
+        #[arg(long, value_name = "PATH")]
+        haproxy_config: Vec<PathBuf>,
+    },
 }
 
 /// sysexits.h: the command was used incorrectly. systemd is told not to start again after it.
@@ -49,10 +61,7 @@ fn main() -> ExitCode {
         }
     };
     match args.command {
-        Some(Command::Check) => {
-            say(&config);
-            ExitCode::SUCCESS
-        }
+        Some(Command::Check { haproxy_config }) => check(&config, &haproxy_config),
         None => start(config, &directories),
     }
 }
@@ -79,14 +88,43 @@ fn start(config: config::Config, directories: &Directories) -> ExitCode {
     }
 }
 
+/// Ours is in order; what about HAProxy's?
+fn check(config: &config::Config, haproxy_config: &[PathBuf]) -> ExitCode {
+    let files: Vec<_> = config.files.iter().map(|file| file.display().to_string()).collect();
+    let files = if files.is_empty() { "no files, defaults only".to_owned() } else { files.join(", ") };
+    say(&format_args!("the configuration is in order: {files}"));
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&Chain(&error));
+            return ExitCode::FAILURE;
+        }
+    };
+    let (looked, findings) = runtime.block_on(inspect(config, haproxy_config));
+    for unseen in &looked.unseen {
+        say(unseen);
+    }
+    for finding in &findings {
+        say(finding);
+    }
+    let faults = findings.iter().filter(|finding| finding.weight == Weight::Fault).count();
+    match (looked.files.is_empty() && looked.running.is_empty(), findings.len()) {
+        (true, _) => {}
+        (false, 0) => say(&"nothing in HAProxy would defeat it"),
+        (false, all) => {
+            let (s, advice) = (if faults == 1 { "" } else { "s" }, all - faults);
+            say(&format_args!("HAProxy: {faults} fault{s}, {advice} of advice; docs/haproxy.md explains each"));
+        }
+    }
+    if faults > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
 #[expect(clippy::print_stderr, reason = "before logging is set up, standard error is where a person or systemd looks")]
 fn complain(what: &dyn std::fmt::Display) {
     eprintln!("{what}");
 }
 
 #[expect(clippy::print_stdout, reason = "what `check` was asked for")]
-fn say(config: &config::Config) {
-    let files: Vec<_> = config.files.iter().map(|file| file.display().to_string()).collect();
-    let files = if files.is_empty() { "no files, defaults only".to_owned() } else { files.join(", ") };
-    println!("the configuration is in order: {files}");
+fn say(what: &dyn std::fmt::Display) {
+    println!("{what}");
 }

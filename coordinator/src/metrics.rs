@@ -29,6 +29,13 @@ struct OfPermits {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfDisagreement {
+    backend: String,
+    server: String,
+    with: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfNode {
     node: String,
 }
@@ -52,6 +59,12 @@ struct ByStep {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByEvent {
     event: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfNotification {
+    to: &'static str,
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -99,6 +112,7 @@ pub struct Metrics {
     server_in: Family<OfServer, Gauge>,
     apply: Histogram,
     confirmed: Histogram,
+    mark_window: Histogram,
     last_report: Family<OfNode, Gauge<f64, AtomicU64>>,
     floor_holds: Family<OfBackend, Counter>,
     max_unavailable: Family<OfBackend, Gauge>,
@@ -108,6 +122,9 @@ pub struct Metrics {
     permit_changes: Family<OfPermits, Counter>,
     paused: Gauge,
     drained: Family<OfServer, Gauge>,
+    disagreements: Family<OfDisagreement, Gauge>,
+    connected: Gauge,
+    notifications: Family<OfNotification, Counter>,
     resyncs: Family<ByCause, Counter>,
     steps: Family<ByStep, Counter>,
     events: Family<ByEvent, Counter>,
@@ -160,12 +177,29 @@ impl Default for Metrics {
         registry.register("paused", "1 while an operator's pause holds", paused.clone());
         let drained = Family::default();
         registry.register("drained", "1 while an operator's drain is on the server", drained.clone());
+        let disagreements = Family::default();
+        registry.register(
+            "disagreements",
+            "1 while a server's agent says that it is well, and live traffic or HAProxy's own check does not",
+            disagreements.clone(),
+        );
         let resyncs = Family::default();
         registry.register(
             "haproxy_resyncs",
             "Times that everything was read again after HAProxy could not be read or was another process",
             resyncs.clone(),
         );
+        let mark_window = fast();
+        registry.register_with_unit(
+            "mark_window",
+            "From reading the marks until HAProxy took a drain or its end: an operator's mark within it is lost",
+            Unit::Seconds,
+            mark_window.clone(),
+        );
+        let connected = Gauge::default();
+        registry.register("haproxy_connected", "1 while HAProxy answers over its runtime socket", connected.clone());
+        let notifications = Family::default();
+        registry.register("notifications", "Alerts that somebody was told of, by how it went", notifications.clone());
         let steps = Family::default();
         registry.register("steps", "Steps carried out", steps.clone());
         let events = Family::default();
@@ -190,6 +224,7 @@ impl Default for Metrics {
             server_in,
             apply,
             confirmed,
+            mark_window,
             last_report,
             floor_holds,
             max_unavailable,
@@ -199,6 +234,9 @@ impl Default for Metrics {
             permit_changes,
             paused,
             drained,
+            disagreements,
+            connected,
+            notifications,
             resyncs,
             steps,
             events,
@@ -233,8 +271,24 @@ impl Metrics {
         self.confirmed.observe(usec as f64 / 1_000_000.0);
     }
 
+    /// From reading people's marks until HAProxy took one of ours in their place.
+    pub(crate) fn mark_window(&self, span: Span) {
+        self.mark_window.observe(span.as_duration().as_secs_f64());
+    }
+
     pub(crate) fn resync(&self, cause: &'static str) {
         self.resyncs.get_or_create(&ByCause { cause }).inc();
+    }
+
+    /// Whether HAProxy answers.
+    pub(crate) fn connected(&self, answers: bool) {
+        self.connected.set(i64::from(answers));
+    }
+
+    /// Somebody was told of an alert, or could not be.
+    pub(crate) fn notified(&self, to: &'static str, done: bool) {
+        let result = if done { "done" } else { "failed" };
+        self.notifications.get_or_create(&OfNotification { to, result }).inc();
     }
 
     pub(crate) fn step(&self, step: &'static str) {
@@ -282,6 +336,14 @@ impl Metrics {
     }
 
     /// Replaces all: what is over shall not stay in the figures.
+    pub(crate) fn disagreements<'a>(&self, all: impl Iterator<Item = (&'a ServerId, &'static str)>) {
+        self.disagreements.clear();
+        for (id, with) in all {
+            let labels = OfDisagreement { backend: id.backend.to_string(), server: id.server.to_string(), with };
+            self.disagreements.get_or_create(&labels).set(1);
+        }
+    }
+
     pub(crate) fn wishes<'a>(&self, paused: bool, drained: impl Iterator<Item = &'a ServerId>) {
         self.paused.set(i64::from(paused));
         self.drained.clear();
@@ -323,6 +385,9 @@ mod tests {
         metrics.confirmed(100);
         metrics.resync("pid");
         metrics.step("out");
+        metrics.connected(true);
+        metrics.mark_window(Span::from_millis(1));
+        metrics.notified("webhook", true);
         metrics.event(crate::steer::FLOOR_HOLDS, Some(&id));
         metrics.cycle(true);
         metrics.handshake_refused("slow");
@@ -330,6 +395,7 @@ mod tests {
         metrics.permit(&id, "granted");
         metrics.budgets(vec![Budget { backend: "app", max: 1, unavailable: 0, permits: 0, waiting: 0 }]);
         metrics.wishes(true, [&id].into_iter());
+        metrics.disagreements([(&id, "check")].into_iter());
         metrics.servers([(&id, true)].into_iter());
         metrics.nodes([("n1", Span::from_millis(1))].into_iter());
         metrics

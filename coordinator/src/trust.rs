@@ -1,4 +1,5 @@
-//! Who may report: agents show a certificate, and each speaks for the one node that it names.
+//! Who may report, and who may act from another machine: agents show a certificate, and each speaks for the one node that it names;
+//! operators show one with a name that the configuration lists.
 //!
 //! Guarantees: a report of who may not speak for its node goes no further, whatever it says; one node cannot use up another's share;
 //! certificates that were renewed are in use within seconds, without a restart; the end of our own, of the CAs' and of every agent's
@@ -116,6 +117,21 @@ impl Trust {
             });
         }
         admitted
+    }
+
+    /// Whether somebody may act as one of the `operators` from another machine.
+    ///
+    /// # Errors
+    /// Why not, for the caller; the record of it is written.
+    pub fn operator(&self, shown: &Certificate, operators: &[String]) -> Result<(), Denied> {
+        let seen = Shown { names: &shown.names, not_after: shown.not_after };
+        let let_in = locked(&self.callers).operator(seen, operators, (self.clock)(), now());
+        if let Err(Denied { text, complain: true, .. }) = &let_in {
+            let who = shown.names.first().map_or("somebody", String::as_str);
+            let text = format!("what {who:?} asked for as an operator was refused: {text}");
+            self.write(&Record { kind: Kind::OperatorDenied, node: None, text });
+        }
+        let_in
     }
 
     /// A handshake came to nothing.

@@ -93,6 +93,9 @@ fn wish(verb: &str, ask: &Ask, now: Moment) -> Result<Wish, ErrorBody> {
     if ask.for_ms.is_some() && verb != "maintenance" {
         return bad(format!("`for_ms` goes with maintenance, not with {verb}"));
     }
+    if ask.backend.is_some() || ask.max_unavailable.is_some() || ask.soak_ms.is_some() {
+        return bad("`backend`, `max_unavailable` and `soak_ms` go with a roll, which is asked of the coordinator".to_owned());
+    }
     let time = ask.for_ms.map(Span::from_millis);
     if let Some(time) = time.filter(|time| *time > LONGEST || time.is_zero()) {
         return bad(format!("maintenance for {time} makes no sense: from 1 ms to {LONGEST}, or leave the time out"));

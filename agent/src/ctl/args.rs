@@ -104,8 +104,15 @@ Exit codes: 0 no fault, 64 faults.")]
 Example:
   agentctl trace > trace.jsonl    to go with a report of a fault")]
     Trace(At),
-    /// What the coordinator on this balancer knows of all nodes
+    /// What the coordinator on this balancer, or on another machine, knows of all nodes
+    #[command(after_help = "\
+Examples:
+  agentctl fleet status                                        on the balancer
+  agentctl fleet status --coordinator https://lb-1:7443        from anywhere, by certificate
+  export WARDEN_COORDINATOR=https://lb-1:7443                  the same for every call")]
     Fleet {
+        #[command(flatten)]
+        elsewhere: Elsewhere,
         #[command(subcommand)]
         command: FleetCommand,
     },
@@ -179,6 +186,15 @@ Examples:
         #[command(flatten)]
         why: Why,
     },
+    /// Restart every server of a backend once, by plan, one after the other; stops at the first that is the worse for it
+    #[command(after_help = "\
+Examples:
+  agentctl fleet roll --soak 60s --reason \"new build\"    shows how far it is; Ctrl-C ends only the showing
+  agentctl fleet roll bingo --max-unavailable 2 --no-wait
+  agentctl fleet roll --stop                             nothing more begins; what is under way comes to its end
+
+Exit codes: 0 done, 1 refused or stopped, 2 nobody answers.")]
+    Roll(RollOptions),
     /// The end of a pause
     #[command(after_help = "\
 Example:
@@ -294,6 +310,17 @@ pub(super) struct Document {
     pub(super) at: At,
 }
 
+/// The coordinator of another machine.
+#[derive(Clone, Debug, Default, ArgumentGroup)]
+pub(super) struct Elsewhere {
+    /// Ask the coordinator at this URL instead of this machine's, as in https://lb-1:7443
+    #[arg(long, global = true, value_name = "URL", env = "WARDEN_COORDINATOR")]
+    pub(super) coordinator: Option<String>,
+    /// Your certificate for that: a directory with ca.pem, operator.pem and operator.key; ~/.config/warden when left out
+    #[arg(long, global = true, value_name = "DIR", env = "WARDEN_CREDENTIALS")]
+    pub(super) credentials: Option<PathBuf>,
+}
+
 #[derive(Debug, ArgumentGroup)]
 pub(super) struct At {
     /// Ask on this socket instead of the usual one
@@ -311,6 +338,27 @@ pub(super) struct Wish {
     pub(super) reason: String,
     #[command(flatten)]
     pub(super) at: At,
+}
+
+/// How to roll.
+#[derive(Debug, ArgumentGroup)]
+pub(super) struct RollOptions {
+    /// HAProxy's backend; needed only where there are several
+    pub(super) backend: Option<String>,
+    /// So many servers at once; never more than the coordinator's configuration allows
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) max_unavailable: Option<u32>,
+    /// Whoever was restarted has to be well for so long before the next one goes; never less than the configuration says
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(super) soak: Option<SignedDuration>,
+    /// Do not wait for its end
+    #[arg(long)]
+    pub(super) no_wait: bool,
+    /// End the one that is under way
+    #[arg(long, conflicts_with_all = ["backend", "max_unavailable", "soak", "no_wait"])]
+    pub(super) stop: bool,
+    #[command(flatten)]
+    pub(super) why: Why,
 }
 
 /// What is asked of the coordinator for a server, and why.

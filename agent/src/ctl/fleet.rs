@@ -1,45 +1,54 @@
 //! `agentctl fleet`: every server of every backend, one line each; why one is where it is ([`explain`]); and what people ask of the
-//! coordinator ([`act`]).
+//! coordinator ([`act`], [`roll`]).
 
 mod act;
 pub mod explain;
+mod roll;
 
-use super::args::{Document, FleetCommand};
+use super::args::{Document, Elsewhere, FleetCommand};
 use super::peer::Line;
 use super::style::{BAD, BOLD, CARE, DIM, GOOD, clock, columns, of_state, paint, sentence, span};
 use super::{Failure, Fitness, events, now, show, status};
+use crate::printable::escaped;
 use anstyle::Style;
 use jiff::{Timestamp, ZonedDateTime};
 use std::process::ExitCode;
 use warden_protocol::v1::fleet::{BackendStatus, FleetStatus, HaproxyStatus, OperatorWish, ServerStatus};
 use warden_protocol::vocab::{Confirmed, Holder, Traffic};
 
-pub(super) async fn run(command: FleetCommand) -> Result<ExitCode, Failure> {
+pub(super) async fn run(command: FleetCommand, elsewhere: &Elsewhere) -> Result<ExitCode, Failure> {
     match command {
         FleetCommand::Status(options) => {
-            let (json, (body, fleet)) = (options.document.json, ask(options.document).await?);
+            let (json, (body, fleet)) = (options.document.json, ask(options.document, elsewhere).await?);
             show(json, &body, || draw(&fleet, &now()))?;
             Ok(fitness(&fleet).into())
         }
         FleetCommand::Explain { name, document } => {
-            let (json, (_, fleet)) = (document.json, ask(document).await?);
+            let (json, (_, fleet)) = (document.json, ask(document, elsewhere).await?);
             let meant = explain::meant(&fleet, &name).map_err(Failure::not_fit)?;
             let body = serde_json::to_vec(&meant.iter().map(|(_, server)| server).collect::<Vec<_>>());
             let body = body.map_err(|error| Failure::cannot_tell(error.to_string()))?;
             show(json, &body, || explain::draw(&fleet, &meant, &now()))?;
             Ok(Fitness::of(meant.iter().map(|(_, server)| of_server(server))).into())
         }
-        FleetCommand::Events(options) => events::of_fleet(options).await,
-        FleetCommand::Drain(wish) => act::server("drain", wish).await,
-        FleetCommand::Undrain(wish) => act::server("undrain", wish).await,
-        FleetCommand::Pause { time, why } => act::fleet("pause", time, why).await,
-        FleetCommand::Resume(why) => act::fleet("resume", None, why).await,
+        FleetCommand::Events(options) => match &elsewhere.coordinator {
+            None => events::of_fleet(options).await,
+            Some(url) => Err(Failure::usage(format!(
+                "events are read from the balancer's journal, not from {}: log in there and run agentctl fleet events; its page shows the last ones",
+                escaped(url, 240)
+            ))),
+        },
+        FleetCommand::Drain(wish) => act::server("drain", wish, elsewhere).await,
+        FleetCommand::Undrain(wish) => act::server("undrain", wish, elsewhere).await,
+        FleetCommand::Pause { time, why } => act::fleet("pause", time, why, elsewhere).await,
+        FleetCommand::Roll(options) => roll::run(options, elsewhere).await,
+        FleetCommand::Resume(why) => act::fleet("resume", None, why, elsewhere).await,
     }
 }
 
 /// Everything that the coordinator knows: as it came, and what it says.
-async fn ask(document: Document) -> Result<(Vec<u8>, FleetStatus), Failure> {
-    let line = Line::to_coordinator(document.at);
+async fn ask(document: Document, elsewhere: &Elsewhere) -> Result<(Vec<u8>, FleetStatus), Failure> {
+    let line = Line::to_coordinator(document.at, elsewhere)?;
     let body = line.get("/v1/fleet").await?;
     let fleet = line.document(&body)?;
     Ok((body, fleet))
@@ -76,10 +85,21 @@ pub fn draw(fleet: &FleetStatus, now: &ZonedDateTime) -> String {
         let why = fleet.haproxy.error.as_ref().map_or(String::new(), |error| format!(": {}", sentence(error)));
         let text = format!("HAProxy does not answer on {}{why}; what follows is how it was", sentence(&fleet.haproxy.socket));
         lines.push(paint(BAD, text));
+    } else if let Some(error) = &fleet.haproxy.error {
+        lines.push(paint(BAD, sentence(error)));
     }
     if let Some(pause) = &fleet.pause {
         let end = pause.ends_in_ms.map_or("until agentctl fleet resume".to_owned(), |ms| format!("for {} more", span(ms)));
         lines.push(paint(CARE, format!("paused {}, {end}: no permit is given, nothing is begun by plan", asked_by(pause, now))));
+    }
+    if let Some(roll) = &fleet.roll {
+        let style = match roll.state.as_str() {
+            "running" => BOLD,
+            "done" => DIM,
+            _ => BAD,
+        };
+        let (backend, state, text) = (sentence(&roll.backend), sentence(&roll.state), sentence(&roll.text));
+        lines.push(paint(style, format!("roll of {backend} {}: {state}, {text}", asked_by(&roll.asked, now))));
     }
     if fleet.backends.is_empty() {
         lines.push("no backend: no agent has reported yet, and the configuration names none".to_owned());
@@ -175,7 +195,7 @@ fn row(server: &ServerStatus, now: &ZonedDateTime) -> Vec<(String, Style)> {
         server.age_ms.map_or_else(none, |ms| (span(ms), plain)),
         rate(server.requests_per_second),
         errors,
-        (format!("{}{why}{incident}{}", drain(server, now), permit(server)), plain),
+        (format!("{}{why}{incident}{}{}", drain(server, now), permit(server), note(server)), plain),
     ]
 }
 
@@ -194,6 +214,12 @@ fn permit(server: &ServerStatus) -> String {
         };
     }
     server.waits.as_ref().map_or(String::new(), |reason| format!("  [waits for a permit: {}]", sentence(&reason.text)))
+}
+
+/// What is out of the ordinary and stands in no other column: marks, drains and the floor do.
+fn note(server: &ServerStatus) -> String {
+    let note = server.note.as_ref().filter(|note| !matches!(note.label.as_str(), "operator" | "drained" | "floor_holds"));
+    note.map_or(String::new(), |note| format!("  [{}]", sentence(&note.text)))
 }
 
 /// `in`, `out (warden)`, `in → out (floor)`: what HAProxy does, what is wanted when that differs, and who holds it.

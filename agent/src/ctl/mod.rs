@@ -1,7 +1,7 @@
 //! `agentctl`: what the agent on this node, or the coordinator on this balancer, says of itself, and what people ask of it.
 //!
-//! It asks a Unix socket for a document ([`peer`]) and draws it ([`status`], [`explain`], [`incident`], [`fleet`]), or hands it on
-//! as it is (`--json`). Drawing is pure: a document and the time in, text out; colours are always in it and taken out where no
+//! It asks a Unix socket, or a coordinator elsewhere ([`remote`]), for a document ([`peer`]) and draws it ([`status`], [`explain`],
+//! [`incident`], [`fleet`]), or hands it on as it is (`--json`). Drawing is pure: a document and the time in, text out; colours are always in it and taken out where no
 //! terminal reads it. [`act`] asks for what a person decides, [`events`] reads the journal, [`watch`] is the live view,
 //! [`generate`] makes completions and manual pages from [`args`].
 //!
@@ -17,6 +17,7 @@ pub mod fleet;
 mod generate;
 pub mod incident;
 mod peer;
+mod remote;
 pub mod status;
 mod style;
 mod watch;
@@ -150,7 +151,7 @@ async fn obey(command: Command) -> Result<ExitCode, Failure> {
             print_line(&Line::to_agent(at).get("/v1/trace").await?)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Fleet { command } => fleet::run(command).await,
+        Command::Fleet { elsewhere, command } => fleet::run(command, &elsewhere).await,
         Command::Completions { shell } => generate::completions(shell),
         Command::Man { directory } => generate::manual(&directory),
     }

@@ -147,6 +147,23 @@ async fn a_report_is_a_whole_snapshot_of_what_a_balancer_carries() {
     assert!(matches!(stage.heard().await, News::Directives(..)));
 }
 
+/// A coordinator of the version before, and of the version after this one.
+#[tokio::test]
+async fn directives_of_another_version_are_followed_as_far_as_they_are_known() {
+    let mut stage = Stage::new().await;
+    for (golden, permit) in [
+        (include_str!("../../../crates/protocol/tests/golden/directives-older.json"), None),
+        (include_str!("../../../crates/protocol/tests/golden/directives-newer.json"), Some(12)),
+    ] {
+        let came = stage.came().await;
+        answer(came, 200, golden);
+        let heard = stage.heard().await;
+        let News::Directives(directives, ..) = heard else { panic!("{heard:?}") };
+        assert_eq!(directives[0].permit.as_ref().map(|permit| permit.id), permit);
+        stage.change();
+    }
+}
+
 #[tokio::test]
 async fn a_change_overtakes_a_report_that_hangs() {
     let mut stage = Stage::new().await;

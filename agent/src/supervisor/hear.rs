@@ -2,7 +2,8 @@
 
 use super::ports::Ports;
 use super::{Supervisor, record, watched};
-use warden_logic::service::input::{Input, PermitId, TrafficSeen};
+use warden_logic::moment::Span;
+use warden_logic::service::input::{Input, Invocation, PermitId, TrafficSeen, Witness};
 use warden_protocol::v1::Reason;
 use warden_protocol::v1::report::{Directive, Waiting};
 use warden_protocol::vocab::Confirmed;
@@ -80,7 +81,8 @@ impl<P: Ports> Supervisor<P> {
 }
 
 /// Several balancers make one word: it is out when all say so; else the first that does not. A permit counts when all give one,
-/// requests are in flight as long as one of them has some, and it waits as long as one of them lets it wait.
+/// requests are in flight as long as one of them has some, it waits as long as one of them lets it wait, a roll of one is a roll, and
+/// what one sees of live traffic counts.
 pub(super) fn together<'a>(words: impl Iterator<Item = &'a Word> + Clone) -> Option<TrafficSeen> {
     let first = &words.clone().next()?.directive;
     let not_out = words.clone().map(|word| &word.directive).find(|word| word.traffic.confirmed != Confirmed::Out);
@@ -88,7 +90,14 @@ pub(super) fn together<'a>(words: impl Iterator<Item = &'a Word> + Clone) -> Opt
     let permits = words.clone().all(|word| word.directive.permit.is_some());
     let permit = first.permit.as_ref().filter(|_| permits).map(|permit| PermitId(permit.id));
     let waits = words.clone().any(|word| word.waits.is_some());
+    let roll = words.clone().find_map(|word| word.directive.restart.as_deref());
+    let roll = roll.and_then(|text| u128::from_str_radix(text, 16).ok()).map(Invocation);
+    let witness = words.clone().find_map(|word| word.directive.witness.as_ref().filter(|witness| witness.suspect));
+    let witness = witness.and_then(|told| {
+        let invocation = Invocation(u128::from_str_radix(&told.invocation, 16).ok()?);
+        Some(Witness { invocation, requests: told.requests, failed: told.failed, window: Span::from_millis(told.window_ms) })
+    });
     let sessions = words.map(|word| word.directive.traffic.sessions);
     let sessions = sessions.into_iter().try_fold(0_u64, |sum, sessions| Some(sum.saturating_add(sessions?)));
-    Some(TrafficSeen { confirmed: traffic.confirmed, by: traffic.by, sessions, permit, waits })
+    Some(TrafficSeen { confirmed: traffic.confirmed, by: traffic.by, sessions, permit, waits, roll, witness })
 }

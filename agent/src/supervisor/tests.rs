@@ -247,7 +247,8 @@ impl Stage {
             weight: None,
             sessions: None,
         };
-        let news = News::Directives(vec![Directive { unit: UNIT.to_owned(), traffic, permit: None }], Vec::new());
+        let news =
+            News::Directives(vec![Directive { unit: UNIT.to_owned(), traffic, permit: None, restart: None, witness: None }], Vec::new());
         self.heard.send(Heard { link: 0, news }).await.unwrap();
     }
 
@@ -342,6 +343,8 @@ fn a_server_is_out_when_every_balancer_says_so() {
                 sessions,
             },
             permit: permit.map(|id| Permit { id, action: "recycle_age".to_owned(), start_by_ms: 1, expires_in_ms: 1 }),
+            restart: None,
+            witness: None,
         },
         waits: None,
     };
@@ -349,7 +352,7 @@ fn a_server_is_out_when_every_balancer_says_so() {
     let kept = word(Confirmed::In, Holder::Floor, None, None);
     let seen = |words: &[&Word]| hear::together(words.iter().copied());
     let told = |confirmed, by, sessions, permit: Option<u64>| {
-        Some(TrafficSeen { confirmed, by, sessions, permit: permit.map(PermitId), waits: false })
+        Some(TrafficSeen { confirmed, by, sessions, permit: permit.map(PermitId), waits: false, roll: None, witness: None })
     };
     assert_eq!(seen(&[]), None);
     assert_eq!(seen(&[&out, &out]), told(Confirmed::Out, Holder::Warden, Some(4), Some(7)));

@@ -18,3 +18,6 @@ mod probing;
 mod probing_kinds;
 mod support;
 mod systemd;
+
+#[path = "../../../crates/edge/tests/it/authority.rs"]
+mod authority;

@@ -1,23 +1,28 @@
-//! What people and their programs read and ask for: the admin socket; metrics and health on the page's address.
+//! What people and their programs read and ask for: on the admin socket, and where agents report, from any machine with an operator's
+//! certificate; metrics and health on the page's address.
 //!
-//! | route of the admin socket | answer |
+//! | route | answer |
 //! | --- | --- |
 //! | `GET /v1/fleet` | everything that is known, as JSON |
 //! | `POST /v1/fleet/{pause,resume}` | nothing is begun by plan, for so long or until then |
 //! | `POST /v1/servers/{name}/{drain,undrain}` | out of rotation whatever the agents say; the name is a node's, a server's, or `BACKEND/SERVER` |
 //!
-//! Who may read is decided by the socket's mode and group (0660, `warden`), who may act by the kernel's word on who is at the other end
-//! (`warden_edge::who`). What comes of a wish is decided elsewhere (`warden_logic::fleet::wishes`).
+//! On the socket, who may read is decided by its mode and group (0660, `warden`), who may act by the kernel's word on who is at the other
+//! end; from another machine, a certificate decides both ([`caller`]). What comes of a wish is decided elsewhere
+//! (`warden_logic::fleet::wishes`). `docs/openapi.json` describes all of it.
 
 mod act;
+mod caller;
 
 use crate::metrics::Metrics;
 use crate::steer::{Call, Calls, Pulse};
+use crate::trust::Trust;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Extension, Json, Router};
+use axum::{Json, Router};
+use caller::Caller;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -34,24 +39,44 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A wish is a few words.
 const LONGEST_BODY: usize = 16 * 1024;
 
-/// What lies behind the admin socket.
-#[derive(Clone, Debug)]
-pub struct Desk {
-    /// The steering loop.
-    pub calls: Calls,
-    /// The group whose members may act; a reload may change it.
-    pub operators: watch::Receiver<String>,
+/// Who may act.
+#[derive(Clone, Debug, Default)]
+pub struct Operators {
+    /// On this machine: the group whose members may.
+    pub group: String,
+    /// From another one: the names in their certificates.
+    pub names: Vec<String>,
 }
 
-/// The admin socket's routes.
-pub fn admin(desk: Desk) -> Router {
+/// What lies behind the routes for operators.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    calls: Calls,
+    operators: watch::Receiver<Operators>,
+    trust: Arc<Trust>,
+    register: Register,
+}
+
+impl Desk {
+    /// `calls`: the steering loop; `operators`: a reload may change them.
+    #[must_use]
+    pub fn open(calls: Calls, operators: watch::Receiver<Operators>, trust: Arc<Trust>) -> Self {
+        Self { calls, operators, trust, register: Register::open() }
+    }
+}
+
+/// The routes for operators.
+pub fn operators(desk: Desk) -> Router {
     Router::new()
         .route("/v1/fleet", get(fleet))
         .route("/v1/fleet/{verb}", post(act::fleet))
         .route("/v1/servers/{name}/{verb}", post(act::server))
-        .fallback(unknown)
-        .layer(Extension(Register::open()))
         .with_state(desk)
+}
+
+/// The same, and nothing else: the admin socket.
+pub fn admin(desk: Desk) -> Router {
+    operators(desk).fallback(unknown)
 }
 
 /// What the admin socket allows.
@@ -60,8 +85,12 @@ pub fn limits() -> Limits {
     Limits { body: LONGEST_BODY, ..Limits::default() }
 }
 
-async fn fleet(State(desk): State<Desk>) -> Response {
-    match asked(&desk.calls, |answer| Call::Fleet { answer }).await {
+async fn fleet(State(desk): State<Desk>, caller: Caller) -> Response {
+    let status = async {
+        caller.may_look(&desk)?;
+        asked(&desk.calls, |answer| Call::Fleet { answer }).await
+    };
+    match status.await {
         Ok(status) => Json(status).into_response(),
         Err(error) => refused(error),
     }

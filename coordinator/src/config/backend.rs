@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 use warden_edge::config::{Found, Section};
-use warden_logic::fleet::BackendPolicy;
 use warden_logic::fleet::budget::{MaxUnavailable, Share};
+use warden_logic::fleet::witness::WitnessPolicy;
+use warden_logic::fleet::{BackendPolicy, Lever};
 use warden_logic::moment::Span;
 
 /// More servers than a backend has.
@@ -29,16 +30,34 @@ pub(super) fn read(section: Section<'_>, beat: Duration) -> BackendPolicy {
         section.fault(section.place_of("start_by"), text);
     }
     let policy = BackendPolicy {
+        lever: lever(&section).unwrap_or_default(),
         min_in_traffic: min.unwrap_or(default.min_in_traffic),
         max_unavailable: max_unavailable(&section).unwrap_or(default.max_unavailable),
-        max_suspect_share: share(&section).unwrap_or(default.max_suspect_share),
+        max_suspect_share: share(&section, "max_suspect_share").unwrap_or(default.max_suspect_share),
         soak: soak.value.into(),
         permit_lease: permit_lease.value.into(),
         start_by: start_by.value.into(),
+        witness: witness(&section, default.witness),
+        disagree_after: super::span(&section, "disagree_after", default.disagree_after.as_duration(), Duration::from_secs(1)..=DAY)
+            .value
+            .into(),
         servers: servers(&section),
     };
     section.finish();
     policy
+}
+
+/// `"agent"` or `"drain"`.
+fn lever(section: &Section<'_>) -> Option<Lever> {
+    let Found { value, place } = section.text("lever")?;
+    match value.as_str() {
+        "agent" => Some(Lever::Agent),
+        "drain" => Some(Lever::Drain),
+        other => {
+            section.fault(place, format!("`lever` must be \"agent\" or \"drain\" (docs/levers.md), and is {other:?}"));
+            None
+        }
+    }
 }
 
 /// `1`, or `"25%"`.
@@ -58,11 +77,30 @@ fn max_unavailable(section: &Section<'_>) -> Option<MaxUnavailable> {
     percent.map(MaxUnavailable::Percent)
 }
 
+/// `{ share = 0.2, requests = 20, window = "5s" }`, or `false`.
+fn witness(section: &Section<'_>, default: Option<WitnessPolicy>) -> Option<WitnessPolicy> {
+    if section.is_boolean("witness") {
+        let found = section.boolean("witness")?;
+        return default.filter(|_| found.value);
+    }
+    let Some(of) = section.value_table("witness") else { return default };
+    let default = default.unwrap_or_default();
+    let requests = of.integer("requests", 1..=1_000_000).and_then(|found| u64::try_from(found.value).ok());
+    let share = share(&of, "share").unwrap_or(default.share);
+    if share == Share::from_thousandths(0) {
+        of.fault(of.place_of("share"), "`share` of 0 would doubt every server that is sent a request; `witness = false` switches it off");
+    }
+    let window = super::span(&of, "window", default.window.as_duration(), Duration::from_secs(2)..=Duration::from_secs(60));
+    let policy = WitnessPolicy { share, requests: requests.unwrap_or(default.requests), window: window.value.into() };
+    of.finish();
+    Some(policy)
+}
+
 /// From 0 to 1, in thousandths.
-fn share(section: &Section<'_>) -> Option<Share> {
-    let Found { value, place } = section.number("max_suspect_share")?;
+fn share(section: &Section<'_>, key: &'static str) -> Option<Share> {
+    let Found { value, place } = section.number(key)?;
     if !(0.0..=1.0).contains(&value) {
-        section.fault(place, format!("`max_suspect_share` must be from 0 to 1, and is {value}"));
+        section.fault(place, format!("`{key}` must be from 0 to 1, and is {value}"));
         return None;
     }
     // From 0 to 1000.

@@ -6,11 +6,13 @@
 mod backend;
 mod trust;
 
+use crate::alerts::Targets;
 use crate::steer::ASKING_BEAT_MS;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use warden_edge::config::{Directories, Faults, Found, Section, Tree};
+use warden_edge::http::check_url;
 use warden_edge::tls::{Files, now};
 use warden_logic::fleet::Policy;
 
@@ -23,6 +25,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Who we are to agents, and whom we take for one; nothing: reports come in the clear, on a loopback address.
     pub tls: Option<Files>,
+    /// The names in certificates of those who may act from another machine.
+    pub remote_operators: Vec<String>,
     /// The socket of `agentctl fleet`.
     pub admin: PathBuf,
     /// The group whose members may act on it.
@@ -31,14 +35,18 @@ pub struct Config {
     pub state_directory: PathBuf,
     /// /metrics, /live and /ready.
     pub page: SocketAddr,
-    /// HAProxy's runtime socket.
-    pub socket: PathBuf,
+    /// HAProxy's runtime sockets: one, or that of each HAProxy on this machine.
+    pub sockets: Vec<PathBuf>,
+    /// The files of its configuration, which are looked at and never written.
+    pub haproxy_config: Vec<PathBuf>,
     /// Observe, plan, apply: so often.
     pub cycle: Duration,
     /// The deadline of a cycle's commands.
     pub command_timeout: Duration,
     /// How often an agent reports when nothing happens.
     pub heartbeat: Duration,
+    /// Who is told of what needs a person.
+    pub notify: Targets,
     /// What the decisions need.
     pub policy: Policy,
 }
@@ -75,11 +83,12 @@ fn read(tree: &Tree) -> Config {
     let tls = trust::read(&root, &listen);
     let admin = path(&root, "admin", "/run/warden/coordinator.sock");
     let state_directory = path(&root, "state_directory", "/var/lib/warden-coordinator");
-    let operators = operators(&root);
+    let (operators, remote_operators) = operators(&root);
     let page = address(&root, "page", "127.0.0.1:7480");
     if listen.value == page.value {
         root.fault(listen.place, format!("`listen` and `page` are the same address, {}: give one of them another port", listen.value));
     }
+    let notify = root.table("notify").map_or_else(Targets::default, notify_targets);
     let haproxy = root.table("haproxy");
     let haproxy = haproxy.map_or_else(Haproxy::default, Haproxy::read);
     let agents = root.table("agents");
@@ -91,29 +100,58 @@ fn read(tree: &Tree) -> Config {
         files: tree.files().to_vec(),
         listen: listen.value,
         tls,
+        remote_operators,
         admin,
         operators,
         state_directory,
         page: page.value,
-        socket: haproxy.socket,
+        sockets: haproxy.sockets,
+        haproxy_config: haproxy.config,
         cycle: haproxy.cycle,
         command_timeout: haproxy.command_timeout,
         heartbeat: agents.heartbeat,
+        notify,
         policy: Policy { lease: agents.lease.into(), orphan_after: agents.orphan_after.into(), agent_port: haproxy.agent_port, backends },
     }
 }
 
-/// `[control]`: who may act.
-fn operators(root: &Section<'_>) -> String {
+/// `[control]`: who may act, here and from another machine.
+fn operators(root: &Section<'_>) -> (String, Vec<String>) {
     const OPERATORS: &str = "warden-admin";
-    let Some(section) = root.table("control") else { return OPERATORS.to_owned() };
+    let Some(section) = root.table("control") else { return (OPERATORS.to_owned(), Vec::new()) };
     let found = section.text("operators");
     if let Some(found) = found.as_ref().filter(|found| !is_name(&found.value)) {
         let text = format!("`operators` must be the name of a group, as in \"{OPERATORS}\", and is {:?}", found.value);
         section.fault(found.place.clone(), text);
     }
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let names = section.texts("remote_operators").map(|found| found.value).unwrap_or_default();
+    for Found { value, place } in names.iter().filter(|name| name.value.is_empty() || !name.value.chars().all(plain)) {
+        let text = format!(
+            "`remote_operators` lists the names that operators' certificates have (subject alternative name, DNS), as in [\"anna.ops\"]: \
+             letters, digits, `-`, `_` and `.`; {value:?} is none"
+        );
+        section.fault(place.clone(), text);
+    }
     section.finish();
-    found.map_or_else(|| OPERATORS.to_owned(), |found| found.value)
+    (found.map_or_else(|| OPERATORS.to_owned(), |found| found.value), names.into_iter().map(|name| name.value).collect())
+}
+
+/// `[notify]`: addresses, each of which can be one.
+fn notify_targets(section: Section<'_>) -> Targets {
+    let urls = |key: &'static str, example: &str| {
+        let found = section.texts(key).map(|found| found.value).unwrap_or_default();
+        for Found { value, place } in &found {
+            if let Err(why) = check_url(value) {
+                section.fault(place.clone(), format!("`{key}` lists URLs, as in [{example:?}]: {why}"));
+            }
+        }
+        found.into_iter().map(|url| url.value).collect()
+    };
+    let targets =
+        Targets { alertmanager: urls("alertmanager", "http://mon-1:9093"), webhook: urls("webhook", "https://chat.example/hook") };
+    section.finish();
+    targets
 }
 
 /// As useradd(8) takes it.
@@ -123,7 +161,8 @@ fn is_name(name: &str) -> bool {
 }
 
 struct Haproxy {
-    socket: PathBuf,
+    sockets: Vec<PathBuf>,
+    config: Vec<PathBuf>,
     agent_port: u16,
     cycle: Duration,
     command_timeout: Duration,
@@ -132,7 +171,8 @@ struct Haproxy {
 impl Default for Haproxy {
     fn default() -> Self {
         Self {
-            socket: "/run/haproxy/warden.sock".into(),
+            sockets: vec!["/run/haproxy/warden.sock".into()],
+            config: vec!["/etc/haproxy/haproxy.cfg".into()],
             agent_port: 7481,
             cycle: Duration::from_millis(250),
             command_timeout: Duration::from_millis(200),
@@ -143,14 +183,27 @@ impl Default for Haproxy {
 impl Haproxy {
     fn read(section: Section<'_>) -> Self {
         let default = Self::default();
-        let socket = path(&section, "socket", "/run/haproxy/warden.sock");
+        let sockets = paths(&section, "socket", "/run/haproxy/warden.sock", default.sockets);
+        let config = paths(&section, "config", "/etc/haproxy/haproxy.cfg", default.config);
         let port = section.integer("agent_port", 1..=65_535).and_then(|found| u16::try_from(found.value).ok());
         let cycle = span(&section, "cycle", default.cycle, Duration::from_millis(10)..=Duration::from_secs(10));
         let command_timeout =
             span(&section, "command_timeout", default.command_timeout, Duration::from_millis(10)..=Duration::from_secs(5));
         section.finish();
-        Self { socket, agent_port: port.unwrap_or(default.agent_port), cycle: cycle.value, command_timeout: command_timeout.value }
+        Self { sockets, config, agent_port: port.unwrap_or(default.agent_port), cycle: cycle.value, command_timeout: command_timeout.value }
     }
+}
+
+/// One whole path, or a list of them.
+fn paths(section: &Section<'_>, key: &'static str, example: &str, default: Vec<PathBuf>) -> Vec<PathBuf> {
+    let Some(found) = section.texts(key) else { return default };
+    for Found { value, place } in found.value.iter().filter(|path| !Path::new(&path.value).is_absolute()) {
+        section.fault(place.clone(), format!("`{key}` must be a whole path, as in {example:?}, and is {value:?}"));
+    }
+    if found.value.is_empty() {
+        section.fault(found.place, format!("`{key}` must name at least one path, as in {example:?}"));
+    }
+    found.value.into_iter().map(|path| path.value.into()).collect()
 }
 
 struct Agents {
@@ -222,8 +275,9 @@ fn span(section: &Section<'_>, key: &'static str, default: Duration, range: std:
 mod tests {
     use super::*;
     use std::collections::BTreeMap;
-    use warden_logic::fleet::BackendPolicy;
     use warden_logic::fleet::budget::{MaxUnavailable, Share};
+    use warden_logic::fleet::witness::WitnessPolicy;
+    use warden_logic::fleet::{BackendPolicy, Lever};
     use warden_logic::moment::Span;
 
     fn parse(text: &str) -> Result<Config, String> {
@@ -289,11 +343,29 @@ mod tests {
     }
 
     #[test]
+    fn who_may_act_from_elsewhere_is_listed_by_name() {
+        let control = |names: &str| parse(&format!("plain = true\n[control]\nremote_operators = {names}\n"));
+        assert_eq!(control("['anna.ops', 'bot']").unwrap().remote_operators, ["anna.ops", "bot"]);
+        let told = control("['*']").unwrap_err();
+        assert!(told.starts_with("c.toml:3:21: `remote_operators` lists the names that"), "{told}");
+    }
+
+    #[test]
+    fn who_is_told_has_an_address() {
+        let notify = |text: &str| parse(&format!("plain = true\n[notify]\n{text}\n"));
+        let targets =
+            notify("alertmanager = ['http://mon-1:9093', 'http://mon-2:9093']\nwebhook = 'https://chat.example/hook'").unwrap().notify;
+        assert_eq!((targets.alertmanager.len(), targets.webhook.as_slice()), (2, &["https://chat.example/hook".to_owned()][..]));
+        let told = notify("alertmanager = ['mon-1:9093']").unwrap_err();
+        assert!(told.starts_with("c.toml:3:17: `alertmanager` lists URLs, as in [\"http://mon-1:9093\"]: "), "{told}");
+    }
+
+    #[test]
     fn everything_can_be_said() {
         let config = parse(
             "listen = '192.0.2.1:1'\ntls = { ca = '/c', cert = '/d', key = '/e' }\nadmin = '/a'\npage = '[::1]:2'\n[haproxy]\nsocket = '/s'\nagent_port = 3\ncycle = '1s'\ncommand_timeout = '50ms'\n\
-             [agents]\nheartbeat = '2s'\nlease = '6s'\norphan_after = '2m'\n[backend.b]\nmin_in_traffic = 2\nservers = { s1 = 'n1', s2 = 'n2' }\n\
-             max_unavailable = '25%'\nmax_suspect_share = 0.333\nsoak = '1m'\npermit_lease = '10m'\nstart_by = '20s'\n[backend.c]\nmax_unavailable = 3\nmax_suspect_share = 1\nsoak = '0s'\n",
+             [agents]\nheartbeat = '2s'\nlease = '6s'\norphan_after = '2m'\n[backend.b]\nlever = 'drain'\nmin_in_traffic = 2\nservers = { s1 = 'n1', s2 = 'n2' }\n\
+             max_unavailable = '25%'\nmax_suspect_share = 0.333\nsoak = '1m'\npermit_lease = '10m'\nstart_by = '20s'\nwitness = { share = 0.5, window = '10s' }\ndisagree_after = '1m'\n[backend.c]\nmax_unavailable = 3\nmax_suspect_share = 1\nsoak = '0s'\nwitness = false\n",
         );
         let config = config.unwrap();
         assert_eq!((config.listen.to_string().as_str(), config.page.to_string().as_str()), ("192.0.2.1:1", "[::1]:2"));
@@ -304,19 +376,22 @@ mod tests {
         assert_eq!(config.policy.agent_port, 3);
         let servers = BTreeMap::from([("s1".to_owned(), "n1".to_owned()), ("s2".to_owned(), "n2".to_owned())]);
         let b = BackendPolicy {
+            lever: Lever::Drain,
             min_in_traffic: 2,
             max_unavailable: MaxUnavailable::Percent(25),
             max_suspect_share: Share::from_thousandths(333),
             soak: Span::from_secs(60),
             permit_lease: Span::from_secs(600),
             start_by: Span::from_secs(20),
+            witness: Some(WitnessPolicy { share: Share::from_thousandths(500), requests: 20, window: Span::from_secs(10) }),
+            disagree_after: Span::from_secs(60),
             servers,
         };
         assert_eq!(config.policy.backend("b"), &b);
         let c = config.policy.backend("c");
         assert_eq!(
-            (c.max_unavailable, c.max_suspect_share, c.soak),
-            (MaxUnavailable::Servers(3), Share::from_thousandths(1_000), Span::ZERO)
+            (c.max_unavailable, c.max_suspect_share, c.soak, c.witness),
+            (MaxUnavailable::Servers(3), Share::from_thousandths(1_000), Span::ZERO, None)
         );
         assert_eq!(config.policy.backend("else"), &BackendPolicy::default());
     }
@@ -327,7 +402,7 @@ mod tests {
             "listen = 'here'\nadmin = 'run/x'\npages = '127.0.0.1:1'\n[haproxy]\nagent_port = 70000\ncycle = 250\n[agents]\nheartbeat = '2s'\nlease = '3s'\norphan_after = '3s'\n\
              [backend.b]\nmin_in_traffic = -1\nservers = { s1 = 'n', s2 = 'n' }\n\
              max_unavailable = '101%'\nmax_suspect_share = 1.5\nsoak = 30\npermit_lease = '20s'\nstart_by = '20s'\n\
-             [backend.c]\nmax_unavailable = 'all'\nmax_suspect_share = 'half'\nstart_by = '1s'\n[backend.d]\nmax_unavailable = -1\npermit_lease = '5s'\n",
+             [backend.c]\nmax_unavailable = 'all'\nmax_suspect_share = 'half'\nstart_by = '1s'\n[backend.d]\nmax_unavailable = -1\npermit_lease = '5s'\nwitness = { share = 0, requests = 0, windows = '5s' }\n[backend.e]\nwitness = 'off'\n",
         )
         .unwrap_err();
         let lines: Vec<&str> = faults.lines().collect();
@@ -351,6 +426,10 @@ mod tests {
             "c.toml:22:1: `start_by` must be at least 2s, or a permit is void before its holder hears of it: 1s",
             "c.toml:23:1: `start_by` must be shorter than `permit_lease`: 10s ≥ 5s",
             "c.toml:24:19: `max_unavailable` must be from 0 to 10000, and is -1",
+            "c.toml:26:13: `share` of 0 would doubt every server that is sent a request; `witness = false` switches it off",
+            "c.toml:26:35: `requests` must be from 1 to 1000000, and is 0",
+            "c.toml:26:38: unknown key `windows` in [backend.d.witness]; did you mean `window`?",
+            "c.toml:28:11: `witness` must be a table",
         ];
         assert_eq!(lines.len(), expected.len(), "{faults}");
         for (line, start) in lines.iter().zip(expected) {

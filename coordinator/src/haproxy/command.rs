@@ -10,6 +10,10 @@ pub enum Push {
     AgentDown(ServerId),
     /// Its own check starts over and needs its `rise` passes.
     HealthDown(ServerId),
+    /// No new requests. The mark is the same as a person's.
+    Drain(ServerId),
+    /// Every mark is lifted, whoever's it is.
+    Ready(ServerId),
 }
 
 /// A command line.
@@ -23,6 +27,8 @@ pub(super) enum Command<'a> {
     ShowServersState,
     /// Every server's counters.
     ShowStat,
+    /// What this connection may do.
+    ShowLevel,
     /// A change.
     Push(&'a Push),
 }
@@ -32,7 +38,7 @@ impl Push {
     #[must_use]
     pub const fn id(&self) -> &ServerId {
         match self {
-            Self::AgentDown(id) | Self::HealthDown(id) => id,
+            Self::AgentDown(id) | Self::HealthDown(id) | Self::Drain(id) | Self::Ready(id) => id,
         }
     }
 
@@ -52,6 +58,7 @@ impl Command<'_> {
             Self::ShowInfo => "show info",
             Self::ShowServersState => "show servers state",
             Self::ShowStat => "show stat",
+            Self::ShowLevel => "show cli level",
             Self::Push(_) => "set server",
         }
     }
@@ -61,11 +68,13 @@ impl fmt::Display for Command<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Prompt => f.write_str("prompt i"),
-            Self::ShowInfo | Self::ShowServersState => f.write_str(self.name()),
+            Self::ShowInfo | Self::ShowServersState | Self::ShowLevel => f.write_str(self.name()),
             // All proxies, servers only (type 4), all servers.
             Self::ShowStat => f.write_str("show stat -1 4 -1"),
             Self::Push(Push::AgentDown(id)) => write!(f, "set server {id} agent down"),
             Self::Push(Push::HealthDown(id)) => write!(f, "set server {id} health down"),
+            Self::Push(Push::Drain(id)) => write!(f, "set server {id} state drain"),
+            Self::Push(Push::Ready(id)) => write!(f, "set server {id} state ready"),
         }
     }
 }
@@ -81,6 +90,8 @@ mod tests {
         assert_eq!(Command::Push(&down).to_string(), "set server app/s1 agent down");
         assert_eq!(Command::Push(&reset).to_string(), "set server app/s-1.x:y_z health down");
         assert!(down.speakable() && reset.speakable());
+        assert_eq!(Command::Push(&Push::Drain(ServerId::new("app", "s1"))).to_string(), "set server app/s1 state drain");
+        assert_eq!(Command::Push(&Push::Ready(ServerId::new("app", "s1"))).to_string(), "set server app/s1 state ready");
     }
 
     #[test]

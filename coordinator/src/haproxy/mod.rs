@@ -1,7 +1,8 @@
 //! HAProxy: what the coordinator reads of it and pushes to it. The only folder that knows its text.
 //!
 //! In reading order: this page, the trait that the steering loop runs on; `command`, what is sent; `answer`, how an answer is
-//! framed; `parse`, what comes back; `socket`, the trait over the runtime socket; [`agent_port`], the other direction, where HAProxy asks us.
+//! framed; `parse`, what comes back; `socket`, the trait over the runtime socket; `several`, over more than one; [`agent_port`], the other direction, where HAProxy asks us;
+//! [`lint`], what of its configuration would defeat us.
 //!
 //! Guarantees: every call ends by its deadline; after anything but a clean answer the connection is dropped, so that the next
 //! call begins on a new one and reads before it acts (a command left behind in a queue still runs later).
@@ -10,11 +11,14 @@
 pub mod agent_port;
 mod answer;
 mod command;
+pub mod lint;
 mod parse;
+mod several;
 mod socket;
 
 pub use command::Push;
 pub use parse::ParseError;
+pub use several::Several;
 pub use socket::Socket;
 
 use std::future::Future;
@@ -32,6 +36,11 @@ pub trait RuntimeApi: Send {
 
     /// Reads what every server has counted since HAProxy's start.
     fn counters(&mut self, deadline: Instant) -> impl Future<Output = Result<Vec<Counters>, Error>> + Send;
+
+    /// Those of several that did not answer the last reading, a sentence each.
+    fn away(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// HAProxy's own words for why it did not do as told.

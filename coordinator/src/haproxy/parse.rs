@@ -1,6 +1,7 @@
 //! HAProxy's answers into our types. Pure; columns are found by their names, so that a version may add some.
 
 use super::Counters;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use warden_logic::fleet::observed::{AgentCheck, Check, Identity, Operation, Outcome, Server, ServerId};
@@ -43,101 +44,162 @@ pub(super) fn info(answer: &str) -> Result<Info, ParseError> {
 const CONFIGURED: u32 = 0x2;
 const ENABLED: u32 = 0x4;
 
+/// Where each column of a table stands. They are found by name once; there are thousands of rows.
+struct Columns<'a>(HashMap<&'a str, usize>);
+
+/// One column: its name, for the error, and its place.
+#[derive(Clone, Copy)]
+struct Column(&'static str, Option<usize>);
+
+impl<'a> Columns<'a> {
+    /// From a header that begins with `# `.
+    fn read(header: Option<&'a str>, separator: char, answer: &str) -> Result<Self, ParseError> {
+        let header = header.and_then(|line| line.strip_prefix("# ")).ok_or_else(|| ParseError::Missing("header", excerpt(answer)))?;
+        Ok(Self(header.split(separator).enumerate().map(|(at, name)| (name, at)).collect()))
+    }
+
+    fn at(&self, name: &'static str) -> Column {
+        Column(name, self.0.get(name).copied())
+    }
+}
+
+struct Row<'a> {
+    fields: &'a [&'a str],
+    line: &'a str,
+}
+
+impl<'a> Row<'a> {
+    fn text(&self, Column(name, at): Column) -> Result<&'a str, ParseError> {
+        let at = at.ok_or_else(|| ParseError::Missing(name, "the header".to_owned()))?;
+        self.fields.get(at).copied().ok_or_else(|| ParseError::Missing(name, excerpt(self.line)))
+    }
+
+    fn number<T: std::str::FromStr>(&self, column: Column) -> Result<T, ParseError> {
+        number(column.0, self.text(column)?)
+    }
+}
+
 /// Reads the answer to `show servers state`.
 pub(super) fn servers_state(answer: &str) -> Result<Vec<Server>, ParseError> {
     let mut lines = answer.lines();
     if lines.next() != Some("1") {
         return Err(ParseError::Missing("version 1 of the format", excerpt(answer)));
     }
-    let header = lines.next().and_then(|line| line.strip_prefix("# ")).ok_or_else(|| ParseError::Missing("header", excerpt(answer)))?;
-    let columns: HashMap<&str, usize> = header.split(' ').enumerate().map(|(at, name)| (name, at)).collect();
-    let mut servers: Vec<Server> = Vec::new();
+    let columns = Columns::read(lines.next(), ' ', answer)?;
+    let (backend_name, columns) = (columns.at("be_name"), StateColumns::of(&columns));
+    let (mut servers, mut fields): (Vec<Server>, Vec<&str>) = (Vec::new(), Vec::new());
     for line in lines {
-        let row = Row { columns: &columns, fields: line.split(' ').collect(), line };
+        fields.clear();
+        fields.extend(line.split(' '));
+        let row = Row { fields: &fields, line };
         // Servers of one backend share its name.
-        let name = row.text("be_name")?;
+        let name = row.text(backend_name)?;
         let backend = match servers.last() {
             Some(last) if *last.id.backend == *name => Arc::clone(&last.id.backend),
             Some(_) | None => Arc::from(name),
         };
-        servers.push(server(&row, backend)?);
+        servers.push(server(&row, &columns, backend)?);
     }
     Ok(servers)
 }
 
-fn server(row: &Row<'_>, backend: Arc<str>) -> Result<Server, ParseError> {
-    let operation = match row.text("srv_op_state")? {
+/// What is read of `show servers state`.
+struct StateColumns {
+    name: Column,
+    address: Column,
+    port: Column,
+    fqdn: Column,
+    operation: Column,
+    admin: Column,
+    weight: Column,
+    configured_weight: Column,
+    check_result: Column,
+    check_state: Column,
+    agent_state: Column,
+    agent_port: Column,
+}
+
+impl StateColumns {
+    fn of(columns: &Columns<'_>) -> Self {
+        Self {
+            name: columns.at("srv_name"),
+            address: columns.at("srv_addr"),
+            port: columns.at("srv_port"),
+            fqdn: columns.at("srv_fqdn"),
+            operation: columns.at("srv_op_state"),
+            admin: columns.at("srv_admin_state"),
+            weight: columns.at("srv_uweight"),
+            configured_weight: columns.at("srv_iweight"),
+            check_result: columns.at("srv_check_result"),
+            check_state: columns.at("srv_check_state"),
+            agent_state: columns.at("srv_agent_state"),
+            agent_port: columns.at("srv_agent_port"),
+        }
+    }
+}
+
+fn server(row: &Row<'_>, columns: &StateColumns, backend: Arc<str>) -> Result<Server, ParseError> {
+    let operation = match row.text(columns.operation)? {
         "0" => Operation::Stopped,
         "1" => Operation::Starting,
         "2" => Operation::Running,
         "3" => Operation::Stopping,
         other => return Err(ParseError::Wrong("srv_op_state", "known state", other.to_owned())),
     };
-    let outcome = match row.text("srv_check_result")? {
+    let outcome = match row.text(columns.check_result)? {
         "2" => Outcome::Failed,
         "3" | "4" => Outcome::Passed, // 4: passed, for sessions that belong there ("404 disables")
         _ => Outcome::Pending,        // 0 under way or never run, 1 neutral
     };
-    let check: u32 = row.number("srv_check_state")?;
-    let agent: u32 = row.number("srv_agent_state")?;
+    let check: u32 = row.number(columns.check_state)?;
+    let agent: u32 = row.number(columns.agent_state)?;
     Ok(Server {
-        id: ServerId { backend, server: Arc::from(row.text("srv_name")?) },
-        host: row.text("srv_addr")?.to_owned(),
-        port: row.number("srv_port")?,
-        fqdn: Some(row.text("srv_fqdn")?).filter(|name| *name != "-").map(str::to_owned),
+        id: ServerId { backend, server: Arc::from(row.text(columns.name)?) },
+        host: row.text(columns.address)?.to_owned(),
+        port: row.number(columns.port)?,
+        fqdn: Some(row.text(columns.fqdn)?).filter(|name| *name != "-").map(str::to_owned),
         operation,
-        admin: row.number("srv_admin_state")?,
-        weight: row.number("srv_uweight")?,
-        configured_weight: row.number("srv_iweight")?,
+        admin: row.number(columns.admin)?,
+        ours: false,
+        weight: row.number(columns.weight)?,
+        configured_weight: row.number(columns.configured_weight)?,
         check: Check { enabled: check & (CONFIGURED | ENABLED) == CONFIGURED | ENABLED, outcome },
-        agent: AgentCheck { configured: agent & CONFIGURED != 0, enabled: agent & ENABLED != 0, port: row.number("srv_agent_port")? },
+        agent: AgentCheck { configured: agent & CONFIGURED != 0, enabled: agent & ENABLED != 0, port: row.number(columns.agent_port)? },
     })
-}
-
-struct Row<'a> {
-    columns: &'a HashMap<&'a str, usize>,
-    fields: Vec<&'a str>,
-    line: &'a str,
-}
-
-impl<'a> Row<'a> {
-    fn text(&self, column: &'static str) -> Result<&'a str, ParseError> {
-        let at = self.columns.get(column).ok_or_else(|| ParseError::Missing(column, "the header".to_owned()))?;
-        self.fields.get(*at).copied().ok_or_else(|| ParseError::Missing(column, excerpt(self.line)))
-    }
-
-    fn number<T: std::str::FromStr>(&self, column: &'static str) -> Result<T, ParseError> {
-        number(column, self.text(column)?)
-    }
 }
 
 /// Reads the answer to `show stat`, in CSV.
 pub(super) fn counters(answer: &str) -> Result<Vec<Counters>, ParseError> {
     let mut lines = answer.lines();
-    let header = lines.next().and_then(|line| line.strip_prefix("# ")).ok_or_else(|| ParseError::Missing("header", excerpt(answer)))?;
-    let columns: HashMap<&str, usize> = header.split(',').enumerate().map(|(at, name)| (name, at)).collect();
+    let columns = Columns::read(lines.next(), ',', answer)?;
+    let [kind, backend, name, requests] = ["type", "pxname", "svname", "stot"].map(|name| columns.at(name));
+    let errors = ["hrsp_5xx", "econ", "eresp", "wretr", "wredis"].map(|name| columns.at(name));
+    let sessions = ["scur", "qcur"].map(|name| columns.at(name));
     let mut found = Vec::new();
     for line in lines {
         let fields = csv(line);
-        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
-        let row = Row { columns: &columns, fields, line };
-        if row.text("type")? != "2" {
+        let fields: Vec<&str> = fields.iter().map(|field| &**field).collect();
+        let row = Row { fields: &fields, line };
+        if row.text(kind)? != "2" {
             continue; // 2: a server
         }
         // A counter that does not apply is empty.
-        let count = |column| match row.text(column)? {
+        let count = |column: Column| match row.text(column)? {
             "" => Ok(0),
-            text => number::<u64>(column, text),
+            text => number::<u64>(column.0, text),
         };
-        let errors = count("hrsp_5xx")? + count("econ")? + count("eresp")? + count("wretr")? + count("wredis")?;
-        let sessions = count("scur")? + count("qcur")?;
-        found.push(Counters { id: ServerId::new(row.text("pxname")?, row.text("svname")?), requests: count("stot")?, errors, sessions });
+        let sum = |columns: &[Column]| columns.iter().map(|column| count(*column)).sum::<Result<u64, ParseError>>();
+        let id = ServerId::new(row.text(backend)?, row.text(name)?);
+        found.push(Counters { id, requests: count(requests)?, errors: sum(&errors)?, sessions: sum(&sessions)? });
     }
     Ok(found)
 }
 
-/// One CSV line: fields in quotes may hold commas, and a doubled quote is one.
-fn csv(line: &str) -> Vec<String> {
+/// One CSV line: fields in quotes may hold commas, and a doubled quote is one. HAProxy quotes next to nothing.
+fn csv(line: &str) -> Vec<Cow<'_, str>> {
+    if !line.contains('"') {
+        return line.split(',').map(Cow::Borrowed).collect();
+    }
     let mut fields = Vec::new();
     let mut field = String::new();
     let mut quoted = false;
@@ -149,11 +211,11 @@ fn csv(line: &str) -> Vec<String> {
                 field.push('"');
             }
             '"' => quoted = !quoted,
-            ',' if !quoted => fields.push(std::mem::take(&mut field)),
+            ',' if !quoted => fields.push(Cow::Owned(std::mem::take(&mut field))),
             other => field.push(other),
         }
     }
-    fields.push(field);
+    fields.push(Cow::Owned(field));
     fields
 }
 

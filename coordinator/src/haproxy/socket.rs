@@ -37,6 +37,15 @@ impl Socket {
         Self { path: path.into(), connection: None }
     }
 
+    /// What the connection may do, in HAProxy's word for it: `admin`, `operator`, `user`. After a reading, which connects.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn level(&mut self, deadline: Instant) -> Result<String, Error> {
+        let answers = self.call(&[Command::ShowLevel], deadline).await?;
+        Ok(answers.first().map_or("", String::as_str).trim().to_owned())
+    }
+
     async fn connect(&mut self, deadline: Instant) -> Result<(), Error> {
         if self.connection.is_some() {
             return Ok(());

@@ -84,7 +84,7 @@ impl IntoResponse for Refusal {
 }
 
 async fn nothing_here() -> Response {
-    Refusal::new(ErrorCode::NotFound, "there is only PUT /v1/nodes/NODE/report").into_response()
+    Refusal::new(ErrorCode::NotFound, "there is PUT /v1/nodes/NODE/report; under an operator's certificate GET /v1/fleet and POST /v1/fleet/VERB, /v1/servers/NAME/VERB, too").into_response()
 }
 
 /// Whether somebody may speak for a node. The body of who may not is not even waited for.

@@ -77,6 +77,8 @@ pub(super) fn judge(fleet: &FleetStatus) -> Judgement {
         let why = fleet.haproxy.error.clone().unwrap_or_else(|| "it has not been reached yet".to_owned());
         let what = format!("HAProxy does not answer on {}; what follows is how it was", words::plain(&fleet.haproxy.socket));
         findings.push(Finding { level: Level::Alarm, what, why });
+    } else if let Some(error) = &fleet.haproxy.error {
+        findings.push(Finding { level: Level::Alarm, what: "One of several HAProxies is away".to_owned(), why: error.clone() });
     }
     for backend in &fleet.backends {
         of_backend(backend, fleet.haproxy.connected, &mut findings);
@@ -93,10 +95,31 @@ pub(super) fn judge(fleet: &FleetStatus) -> Judgement {
         };
         findings.push(Finding { level: Level::Care, what, why: note.text.clone() });
     }
+    findings.extend(by_operators(fleet));
     findings.sort_by_key(|finding| finding.level);
     let left_out = findings.len().saturating_sub(MOST);
     findings.truncate(MOST);
     summed_up(fleet, findings, left_out)
+}
+
+/// What operators want of the whole fleet.
+fn by_operators(fleet: &FleetStatus) -> impl Iterator<Item = Finding> {
+    let pause = fleet.pause.as_ref().map(|pause| {
+        let left = pause.ends_in_ms.map_or_else(String::new, |ms| format!(", for {} more", words::duration(ms)));
+        let reason = if pause.reason.is_empty() { String::new() } else { format!(": {}", pause.reason) };
+        let why = format!("by {}{left}{reason}", pause.by);
+        Finding { level: Level::Busy, what: "Paused: nothing is begun by plan".to_owned(), why }
+    });
+    let roll = fleet.roll.as_ref().and_then(|roll| {
+        let backend = words::plain(&roll.backend);
+        let (level, what) = match roll.state.as_str() {
+            "running" => (Level::Busy, format!("{backend} is rolled")),
+            "done" => return None,
+            _ => (Level::Care, format!("The roll of {backend} has stopped")),
+        };
+        Some(Finding { level, what, why: roll.text.clone() })
+    });
+    pause.into_iter().chain(roll)
 }
 
 fn summed_up(fleet: &FleetStatus, mut findings: Vec<Finding>, left_out: usize) -> Judgement {
@@ -200,6 +223,7 @@ fn of_server(server: &ServerStatus) -> Vec<(Level, &'static str, String)> {
             "refused" => Some((Level::Care, "not moved: HAProxy refused")),
             "orphaned_verdict" => Some((Level::Care, "put back: nobody spoke for it any more")),
             "no_permit" => Some((Level::Care, "leaving without a permit")),
+            "disagreement" => Some((Level::Care, "judged differently")),
             _ => Some((Level::Care, "out of the ordinary")),
         };
         found.extend(known.map(|(level, kind)| (level, kind, note.text.clone())));
@@ -212,7 +236,7 @@ fn of_server(server: &ServerStatus) -> Vec<(Level, &'static str, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tone::tests::fleet;
+    use super::super::tone::tests::{asked_for, fleet};
     use super::*;
     use warden_protocol::v1::Reason;
 
@@ -243,6 +267,20 @@ mod tests {
         let judgement = judge(&warming);
         assert_eq!((judgement.level, judgement.sentence.as_str()), (Level::Busy, "1 of 2 servers takes traffic"));
         assert_eq!((judgement.details.join(" "), judgement.title.as_str()), ("bingo-1 warming".to_owned(), "1/2 in traffic"));
+    }
+
+    #[test]
+    fn what_operators_want_is_said_and_is_no_fault() {
+        let FleetStatus { pause, roll, .. } = asked_for();
+        let mut fleet = FleetStatus { pause, roll, ..calm() };
+        let (level, _, findings) = said(&fleet);
+        assert_eq!((level, findings.len()), (Level::Busy, 2));
+        assert_eq!(findings[0], "Paused: nothing is begun by plan: by anna, for 1 h more: database upgrade");
+        assert!(findings[1].starts_with("bingo is rolled: 0 of 2 restarted; bingo-1"), "{findings:?}");
+        if let Some(roll) = &mut fleet.roll {
+            "stopped".clone_into(&mut roll.state);
+        }
+        assert_eq!(said(&fleet).0, Level::Care);
     }
 
     #[test]

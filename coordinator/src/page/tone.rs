@@ -150,7 +150,13 @@ pub(super) mod tests {
     use warden_protocol::v1::fleet::FleetStatus;
 
     /// The fleet of the protocol's golden file: one server warming on a permit, one serving that waits for one.
+    /// As it may be sent, without what operators want of the whole of it.
     pub(in crate::page) fn fleet() -> FleetStatus {
+        FleetStatus { pause: None, roll: None, ..asked_for() }
+    }
+
+    /// With that.
+    pub(in crate::page) fn asked_for() -> FleetStatus {
         serde_json::from_str(include_str!("../../../crates/protocol/tests/golden/fleet.json")).unwrap()
     }
 

@@ -4,42 +4,78 @@ use super::Steering;
 use super::events::Event;
 use crate::haproxy::{Error, Push, Refusal, RuntimeApi};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use tokio::time::Instant;
+use tokio::time::timeout;
+use warden_logic::fleet::Lever;
+use warden_logic::fleet::observed::ServerId;
 use warden_logic::fleet::plan::Step;
 use warden_logic::moment::Moment;
 
+/// A drain of ours waits so long for the disk, and clients with it.
+const WRITTEN_WITHIN: Duration = Duration::from_millis(50);
+
 impl<R: RuntimeApi> Steering<R> {
     /// Carries out a plan. *Out*: verdict first, then the push, or the next question on the agent port would undo it. *Back*: push
-    /// first, then the verdict, or the server could come up before its check starts over.
-    pub(super) async fn carry_out(&mut self, steps: &[Step], deadline: Instant) {
+    /// first, then the verdict, or the server could come up before its check starts over. A drain of ours is on the disk before it is in HAProxy.
+    pub(super) async fn carry_out(&mut self, steps: &[Step], deadline: Instant, events: &mut Vec<Event>) {
         let mut pushes = Vec::new();
-        let mut pushed = Vec::new();
+        let mut unwritten = Vec::new();
         for step in steps {
+            let id = || step.id().clone();
             match step {
-                Step::Out { .. } | Step::Assert { .. } => {
+                Step::Out { lever, .. } | Step::Assert { lever, .. } => {
                     self.enter(step);
-                    pushes.push(Push::AgentDown(step.id().clone()));
-                    pushed.push(step);
+                    match lever {
+                        Lever::Agent => pushes.push((step, Push::AgentDown(id()))),
+                        Lever::Drain => {
+                            unwritten.extend(self.known.marks.add((self.clock)(), step.id()).then(id));
+                            pushes.push((step, Push::Drain(id())));
+                        }
+                    }
                 }
-                Step::Back { fresh_checks: true, .. } => {
-                    pushes.push(Push::HealthDown(step.id().clone()));
-                    pushed.push(step);
+                Step::Back { fresh_checks, drained, .. } if *fresh_checks || *drained => {
+                    pushes.extend(fresh_checks.then(|| (step, Push::HealthDown(id()))));
+                    pushes.extend(drained.then(|| (step, Push::Ready(id()))));
                 }
-                Step::Back { fresh_checks: false, .. } | Step::Vouch { .. } | Step::Reword { .. } => self.enter(step),
+                Step::Back { .. } | Step::Vouch { .. } | Step::Reword { .. } => self.enter(step),
             }
         }
         if pushes.is_empty() {
             return;
         }
+        if !unwritten.is_empty() {
+            let taken = self.taken_meanwhile(&unwritten, deadline, events).await;
+            pushes.retain(|(_, push)| !taken.contains(push.id()));
+        }
+        let (steps, pushes): (Vec<&Step>, Vec<Push>) = pushes.into_iter().unzip();
+        let shared = pushes.iter().any(|push| matches!(push, Push::Drain(_) | Push::Ready(_)));
         match self.runtime.push(&pushes, deadline).await {
             Ok(outcomes) => {
-                for (step, outcome) in pushed.into_iter().zip(outcomes) {
+                if shared {
+                    self.metrics.mark_window((self.clock)().since(self.seen));
+                }
+                for (step, outcome) in steps.into_iter().zip(outcomes) {
                     self.pushed(step, outcome);
                 }
             }
             // Verdicts of *out* stand, and HAProxy will ask for them; *back* is planned again by the next reading.
             Err(error) => self.push_failed(&error),
         }
+    }
+
+    /// Writes down that these drains are about to be ours. A disk takes milliseconds, in which a person may set a mark: then it is theirs, and
+    /// those servers come back.
+    async fn taken_meanwhile(&mut self, ids: &[ServerId], deadline: Instant, events: &mut Vec<Event>) -> Vec<ServerId> {
+        let kept = self.marks.put(&self.known.marks.keep());
+        // Clients wait for it. A disk that does not answer is told by its thread.
+        drop(timeout(WRITTEN_WITHIN, kept).await);
+        let reading = self.read(deadline, events).await;
+        self.see(reading);
+        let marked = |id: &&ServerId| self.known.server(id).is_some_and(|server| server.mark().is_some() || server.ours);
+        let taken: Vec<ServerId> = ids.iter().filter(marked).cloned().collect();
+        taken.iter().for_each(|id| self.known.marks.forget(id));
+        taken
     }
 
     /// A refusal never keeps a server out: without fresh checks it still goes back.

@@ -125,6 +125,20 @@ kinds! {
     Drained = "drained" "7f0d2a1b5c7e4a04a8c35d0e91b6f21f" Info,
     /// No longer.
     Undrained = "undrained" "7f0d2a1b5c7e4a04a8c35d0e91b6f220" Info,
+    /// An operator has every server of a backend restarted.
+    RollBegan = "roll_began" "7f0d2a1b5c7e4a04a8c35d0e91b6f221" Info,
+    /// One of them is restarted and well, or was left out.
+    RollServer = "roll_server" "7f0d2a1b5c7e4a04a8c35d0e91b6f222" Info,
+    /// All of them are.
+    RollDone = "roll_done" "7f0d2a1b5c7e4a04a8c35d0e91b6f223" Info,
+    /// A server is the worse for it: nothing more of it begins.
+    RollStopped = "roll_stopped" "7f0d2a1b5c7e4a04a8c35d0e91b6f224" Error,
+    /// An operator ended it.
+    RollEnded = "roll_ended" "7f0d2a1b5c7e4a04a8c35d0e91b6f227" Info,
+    /// Live traffic, or HAProxy's own check, and a server's agent do not say the same of it.
+    Disagreement = "disagreement" "7f0d2a1b5c7e4a04a8c35d0e91b6f225" Error,
+    /// They do again.
+    DisagreementOver = "disagreement_over" "7f0d2a1b5c7e4a04a8c35d0e91b6f226" Info,
 }
 
 impl Event {
@@ -237,6 +251,8 @@ pub(super) struct Said {
     heard: BTreeSet<String>,
     unmatched: BTreeSet<(String, String)>,
     shared_causes: SharedCauses,
+    /// By the kind of what they differ in.
+    disagreements: BTreeMap<ServerId, &'static str>,
 }
 
 impl Said {
@@ -246,6 +262,7 @@ impl Said {
         self.nodes(known, now, &mut events);
         if known.current {
             self.servers(known, &mut events);
+            self.disagreements(known, now, &mut events);
             self.shared_causes.news(known, &mut events);
         }
         events
@@ -295,6 +312,27 @@ impl Said {
             unmatched.insert(key);
         }
         self.unmatched = unmatched;
+    }
+
+    fn disagreements(&mut self, known: &Knowledge, now: Moment, events: &mut Vec<Event>) {
+        let mut differ = BTreeMap::new();
+        for server in known.observed.iter().flat_map(|observed| &observed.servers) {
+            let id = &server.id;
+            let Some(disagreement) = known.disagreement(id, now) else { continue };
+            if self.disagreements.get(id) != Some(&disagreement.kind()) {
+                events.push(Event::of_server(known, Kind::Disagreement, id, &disagreement));
+            }
+            differ.insert(id.clone(), disagreement.kind());
+        }
+        for id in self.disagreements.keys().filter(|id| !differ.contains_key(*id)) {
+            events.push(Event::of_server(
+                known,
+                Kind::DisagreementOver,
+                id,
+                "its agent, live traffic and HAProxy's check no longer differ",
+            ));
+        }
+        self.disagreements = differ;
     }
 
     fn nodes(&mut self, known: &Knowledge, now: Moment, events: &mut Vec<Event>) {

@@ -1,15 +1,19 @@
 //! Everything the coordinator knows, and what follows from it. Pure: HAProxy and time come in as values.
 
 use super::rates::Rates;
+use crate::haproxy::Counters;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use warden_logic::fleet::judge::{Judgement, Note, judge};
 use warden_logic::fleet::ledger::{Ledger, Verdict};
+use warden_logic::fleet::marks::Marks;
 use warden_logic::fleet::matching::{Matches, matches};
 use warden_logic::fleet::observed::{Observed, Server, ServerId};
 use warden_logic::fleet::permits::{self, Permits};
 use warden_logic::fleet::plan::{Step, plan};
+use warden_logic::fleet::roll;
 use warden_logic::fleet::roster::{Refused, Roster};
-use warden_logic::fleet::wishes::{Granted, Names, Refusal, Wish, Wishes, Word};
+use warden_logic::fleet::wishes::{Granted, Known, Refusal, Wish, Wishes, Word};
+use warden_logic::fleet::witness::{Counted, Disagreement, Testimony, Witnesses};
 use warden_logic::fleet::{Policy, Scene};
 use warden_logic::moment::Moment;
 use warden_protocol::v1::report::{Report, ServiceReport};
@@ -22,10 +26,16 @@ pub(super) struct Knowledge {
     pub(super) roster: Roster,
     pub(super) ledger: Ledger,
     pub(super) matches: Matches,
+    /// The shape of the roster that they were made of; nothing when HAProxy's servers or the policy are others since.
+    matched: Option<u64>,
     pub(super) permits: Permits,
     pub(super) wishes: Wishes,
+    /// The drains that are ours.
+    pub(super) marks: Marks,
     /// What happened to permits, and has not been told yet.
     news: Vec<permits::News>,
+    /// What happened to the roll, likewise.
+    rolls: Vec<roll::News>,
     /// What stood in the way of single servers in the last cycle.
     notes: BTreeMap<ServerId, Note>,
     /// The last reading of HAProxy.
@@ -41,21 +51,25 @@ pub(super) struct Knowledge {
     /// What HAProxy said instead of doing as told, by server, since the last time it did.
     pub(super) refusals: BTreeMap<ServerId, String>,
     pub(super) rates: Rates,
+    witnesses: Witnesses,
     /// Grows with every change that a person could see.
     pub(super) revision: u64,
 }
 
 impl Knowledge {
     /// `first_permit`: a number that no coordinator before has given to a permit.
-    pub(super) fn new(policy: Policy, first_permit: u64, wishes: Wishes) -> Self {
+    pub(super) fn new(policy: Policy, first_permit: u64, wishes: Wishes, marks: Marks) -> Self {
         Self {
             policy,
             roster: Roster::default(),
             ledger: Ledger::default(),
             matches: Matches::default(),
+            matched: None,
             permits: Permits::new(first_permit),
             wishes,
+            marks,
             news: Vec::new(),
+            rolls: Vec::new(),
             notes: BTreeMap::new(),
             observed: None,
             places: HashMap::new(),
@@ -64,8 +78,15 @@ impl Knowledge {
             current: false,
             refusals: BTreeMap::new(),
             rates: Rates::default(),
+            witnesses: Witnesses::default(),
             revision: 0,
         }
+    }
+
+    /// The configuration was read again.
+    pub(super) fn lay_down(&mut self, policy: Policy) {
+        self.policy = policy;
+        self.matched = None;
     }
 
     /// Takes a report; true when something changed that a decision depends on.
@@ -77,30 +98,35 @@ impl Knowledge {
 
     /// Takes what an operator asks for.
     pub(super) fn wish(&mut self, now: Moment, wish: Wish, word: Word) -> Result<Granted, Refusal> {
-        let (matches, agent_port) = (&self.matches, self.policy.agent_port);
-        let names = self.observed.as_ref().map(|observed| Names { observed, matches, agent_port });
-        let granted = self.wishes.take(now, names, wish, word)?;
+        let Self { policy, roster, matches, ledger, .. } = self;
+        let known = self.observed.as_ref().map(|observed| Known { policy, observed, roster, matches, ledger });
+        let granted = self.wishes.take(now, known, wish, word)?;
         self.revision += 1;
         Ok(granted)
     }
 
-    /// Enters a reading of HAProxy, or that there is none.
-    pub(super) fn see(&mut self, observed: Option<Observed>) {
-        let visible = |observed: &Observed| -> Vec<_> {
-            observed.servers.iter().map(|server| (server.id.clone(), server.operation, server.mark(), server.weight)).collect()
-        };
-        let Some(observed) = observed else {
+    /// Enters a reading of HAProxy, or that there is none; true when the drains that are ours are others now.
+    pub(super) fn see(&mut self, now: Moment, observed: Option<Observed>) -> bool {
+        let Some(mut observed) = observed else {
             self.revision += u64::from(self.current);
             self.current = false;
-            return;
+            return false;
         };
-        let changed = !self.current || self.observed.as_ref().map(visible) != Some(visible(&observed));
-        self.revision += u64::from(changed);
-        let ids = |observed: &Observed| -> Vec<ServerId> { observed.servers.iter().map(|server| server.id.clone()).collect() };
-        let listed = ids(&observed);
-        if self.observed.as_ref().map(ids).as_ref() != Some(&listed) {
-            self.places = listed.into_iter().enumerate().map(|(at, id)| (id, at)).collect();
+        let others = self.marks.claim(now, &mut observed);
+        let before = self.observed.as_ref().map(|before| before.servers.as_slice()).unwrap_or_default();
+        let all_same_place = || before.iter().zip(&observed.servers).all(|(before, now)| same_place(before, now));
+        let listed = before.len() == observed.servers.len() && all_same_place();
+        if listed {
+            // The same names as before, and not only equal ones.
+            observed.servers.iter_mut().zip(before).for_each(|(now, before)| now.id = before.id.clone());
         }
+        if !listed {
+            self.places = observed.servers.iter().enumerate().map(|(at, server)| (server.id.clone(), at)).collect();
+            self.matched = None;
+        }
+        let same =
+            |(before, now): (&Server, &Server)| (before.operation, before.mark(), before.weight) == (now.operation, now.mark(), now.weight);
+        self.revision += u64::from(!self.current || !listed || !before.iter().zip(&observed.servers).all(same));
         let idle: HashSet<ServerId> =
             observed.servers.iter().filter(|server| !server.takes_traffic()).map(|server| server.id.clone()).collect();
         if self.observed.as_ref().is_some_and(|before| before.identity != observed.identity) {
@@ -115,20 +141,33 @@ impl Knowledge {
         self.idle = idle;
         self.observed = Some(observed);
         self.current = true;
+        others
     }
 
     /// Matches, reviews the permits, judges and plans by the last reading; without one nothing is planned.
     pub(super) fn think(&mut self, now: Moment) -> Vec<Step> {
         let Some(observed) = &self.observed else { return Vec::new() };
-        self.matches = matches(&self.policy, observed, &self.roster);
+        if self.matched != Some(self.roster.shape()) {
+            self.matches = matches(&self.policy, observed, &self.roster);
+            self.matched = Some(self.roster.shape());
+        }
         if !self.current {
             return Vec::new();
         }
         self.ledger.note(now, self.policy.lease, observed, &self.matches, &self.roster);
+        let Self { policy, roster, matches, ledger, .. } = self;
+        let rolls = self.wishes.review_roll(now, Known { policy, observed, roster, matches, ledger });
+        self.revision += u64::from(!rolls.is_empty());
+        self.rolls.extend(rolls);
         self.review(now);
+        let mut witnesses = std::mem::take(&mut self.witnesses);
+        if let Some(scene) = self.scene(now) {
+            witnesses.look(&scene);
+        }
+        self.witnesses = witnesses;
         let Some(scene) = self.scene(now) else { return Vec::new() };
         let judgements = judge(&scene, &self.permits);
-        let steps = plan(scene.observed, &self.ledger, &judgements);
+        let steps = plan(scene.policy, scene.observed, &self.ledger, &judgements);
         self.refusals.retain(|id, _| self.places.contains_key(id));
         self.notes = judgements.into_iter().filter_map(|Judgement { id, note, .. }| Some((id, note?))).collect();
         steps
@@ -149,9 +188,35 @@ impl Knowledge {
         self.news.extend(news);
     }
 
+    /// Enters a reading of HAProxy's counters.
+    pub(super) fn count(&mut self, now: Moment, counters: Vec<Counters>) {
+        let mut witnesses = std::mem::take(&mut self.witnesses);
+        if let Some(scene) = self.scene(now) {
+            let counted = |server: &Counters| (server.id.clone(), Counted { requests: server.requests, failed: server.errors });
+            witnesses.count(&scene, counters.iter().map(counted));
+        }
+        self.witnesses = witnesses;
+        self.rates.note(now, counters);
+    }
+
+    /// What live traffic says of a server.
+    pub(super) fn testimony(&self, id: &ServerId, now: Moment) -> Option<Testimony> {
+        self.witnesses.testimony(&self.scene(now)?, id)
+    }
+
+    /// Where two differ about a server that should say the same; nothing while HAProxy does not answer.
+    pub(super) fn disagreement(&self, id: &ServerId, now: Moment) -> Option<Disagreement> {
+        self.witnesses.disagreement(&self.scene(now).filter(|_| self.current)?, id)
+    }
+
     /// What happened to permits since it was asked last.
     pub(super) fn take_news(&mut self) -> Vec<permits::News> {
         std::mem::take(&mut self.news)
+    }
+
+    /// What happened to the roll since it was asked last.
+    pub(super) fn take_rolls(&mut self) -> Vec<roll::News> {
+        std::mem::take(&mut self.rolls)
     }
 
     /// Everything at once, by the last reading.
@@ -200,4 +265,9 @@ impl Knowledge {
     pub(super) fn note(&self, id: &ServerId) -> Option<&Note> {
         self.notes.get(id)
     }
+}
+
+/// A server by this name, in this place.
+fn same_place(one: &Server, other: &Server) -> bool {
+    one.id == other.id && one.port == other.port && one.host == other.host && one.fqdn == other.fqdn
 }

@@ -42,6 +42,8 @@ pub(super) struct Link {
     /// Why the last call failed, until one works again.
     lost: Option<&'static str>,
     error: Option<String>,
+    /// Those of several that do not answer, a sentence each.
+    away: Vec<String>,
     /// New processes that were found.
     resyncs: u64,
     pulse: Arc<Pulse>,
@@ -68,6 +70,14 @@ impl Link {
         let event = first.then(|| Event::new(Kind::HaproxyLost, format!("HAProxy does not answer: {text}; its servers stay as they are")));
         self.error = Some(text);
         event
+    }
+
+    /// Some of several do not answer. An event for each, the first time.
+    pub(super) fn partly(&mut self, away: Vec<String>) -> Vec<Event> {
+        let news = away.iter().filter(|text| !self.away.contains(text));
+        let events = news.map(|text| Event::new(Kind::HaproxyLost, format!("{text}; its servers stay as they are"))).collect();
+        self.away = away;
+        events
     }
 
     /// Says the status line again with the next beat, after somebody else has said one.
@@ -109,7 +119,7 @@ impl Link {
             version: observed.map(|observed| observed.version.clone()),
             pid: self.identity.map(|identity| identity.pid),
             resyncs: self.resyncs,
-            error: self.error.clone(),
+            error: self.error.clone().or_else(|| (!self.away.is_empty()).then(|| self.away.join("; "))),
         }
     }
 

@@ -9,11 +9,13 @@
 
 mod apply;
 mod events;
+mod figures;
 mod knowledge;
 mod link;
 mod pace;
 mod permitted;
 mod rates;
+mod rolled;
 mod timeline;
 mod view;
 mod wished;
@@ -35,6 +37,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use view::Myself;
 use warden_edge::clock::realtime_micros;
 use warden_logic::fleet::Policy;
+use warden_logic::fleet::marks::Marks;
 use warden_logic::fleet::observed::Observed;
 use warden_logic::fleet::roster::Refused;
 use warden_logic::fleet::wishes::{Refusal as Unwilling, Wish, Wishes, Word};
@@ -50,8 +53,9 @@ pub(crate) use view::{ASKING_BEAT_MS, Budget};
 /// Calls that wait for the loop. An agent has one report under way, so 10,000 agents bring at most 10,000; a call is taken in a few
 /// microseconds, and the ones above the bound wait in their connections. 1,024 calls of 2 kB are 2 MB.
 const CALLS: usize = 1_024;
-/// Calls that are taken before HAProxy is asked once for all of them.
-const AT_ONCE: usize = 64;
+/// Calls that are taken before HAProxy is asked once for all of them: whatever waits, for with ten thousand servers a cycle takes as long as
+/// a hundred reports, and what is left behind waits for one more.
+const AT_ONCE: usize = CALLS;
 /// The gauges of single servers and nodes are set anew so often.
 const GAUGES_EVERY: Duration = Duration::from_secs(1);
 /// The label of the event that the floor began to hold.
@@ -117,6 +121,10 @@ pub struct Settings {
     pub wishes: Wishes,
     /// Where it is kept.
     pub keeper: Keeper,
+    /// The drains in HAProxy that are ours.
+    pub marks: Marks,
+    /// Where those are kept.
+    pub marks_keeper: Keeper,
     /// The clock.
     pub clock: fn() -> Moment,
 }
@@ -142,6 +150,9 @@ pub struct Steering<R> {
     pace: Pace,
     gauged: Option<Instant>,
     keeper: Keeper,
+    marks: Keeper,
+    /// When HAProxy was read last.
+    seen: Moment,
 }
 
 /// Why a cycle runs.
@@ -165,7 +176,7 @@ impl<R: RuntimeApi> Steering<R> {
         let steering = Self {
             runtime,
             board,
-            known: Knowledge::new(settings.policy, settings.first_permit, settings.wishes),
+            known: Knowledge::new(settings.policy, settings.first_permit, settings.wishes, settings.marks),
             link: Link::default(),
             said: Said::default(),
             myself,
@@ -178,6 +189,8 @@ impl<R: RuntimeApi> Steering<R> {
             pace: Pace::default(),
             gauged: None,
             keeper: settings.keeper,
+            marks: settings.marks_keeper,
+            seen: now,
         };
         (steering, sender)
     }
@@ -244,7 +257,7 @@ impl<R: RuntimeApi> Steering<R> {
                     wished.push((granted, answer));
                 }
                 Call::Policy(policy) => {
-                    self.known.policy = policy;
+                    self.known.lay_down(policy);
                     self.link.repeat_status();
                     changed = true;
                 }
@@ -297,12 +310,12 @@ impl<R: RuntimeApi> Steering<R> {
         let mut events = Vec::new();
         events.extend(self.known.wishes.expire(began).map(|pause| wished::ended(&pause)));
         let reading = self.read(deadline, &mut events).await;
-        self.known.see(reading);
+        self.see(reading);
         let steps = self.known.think((self.clock)());
         if !steps.is_empty() {
-            self.carry_out(&steps, deadline).await;
+            self.carry_out(&steps, deadline, &mut events).await;
             let again = self.read(deadline, &mut events).await;
-            self.known.see(again);
+            self.see(again);
             self.known.review_those_now_out((self.clock)());
             let done = (self.clock)();
             self.metrics.applied(done.since(began));
@@ -313,6 +326,12 @@ impl<R: RuntimeApi> Steering<R> {
             self.metrics.permit(&news.server, permitted::change(&news.what));
             events.push(permitted::event(&self.known, &news));
         }
+        let rolls = self.known.take_rolls();
+        if !rolls.is_empty() {
+            // What is lost with the process is worked out anew from the reports; nobody waits for the disk.
+            drop(self.keep());
+        }
+        events.extend(rolls.iter().filter_map(|news| rolled::event(&self.known, news)));
         events.extend(self.said.news(&self.known, now));
         if woke == Woke::Timer {
             self.board.say_all(&self.known.ledger);
@@ -331,6 +350,9 @@ impl<R: RuntimeApi> Steering<R> {
             self.link.broke(error);
             reading = self.runtime.observe(deadline).await;
         }
+        let away = self.runtime.away();
+        self.metrics.connected(reading.is_ok() && away.is_empty());
+        events.extend(self.link.partly(away));
         match reading {
             Ok(observed) => {
                 if let Some((cause, event)) = self.link.answered(&observed) {
@@ -346,30 +368,11 @@ impl<R: RuntimeApi> Steering<R> {
         }
     }
 
-    /// Reads the counters when it is time. A failure costs figures and a reconnection, no decision.
-    async fn count(&mut self) {
-        let began = Instant::now();
-        if !self.known.current || !self.pace.due(began, self.known.somebody_drains()) {
-            return;
+    /// Enters a reading; drains that are ours no more are forgotten on the disk as well, and nobody waits for that.
+    fn see(&mut self, reading: Option<Observed>) {
+        self.seen = (self.clock)();
+        if self.known.see(self.seen, reading) {
+            drop(self.marks.put(&self.known.marks.keep()));
         }
-        match self.runtime.counters(began + self.command_timeout).await {
-            Ok(counters) => self.known.rates.note((self.clock)(), counters),
-            Err(error) => self.push_failed(&error),
-        }
-        self.pace.read(began, Instant::now());
-    }
-
-    /// Sets the gauges of everything that comes and goes, when it is time.
-    fn gauge(&mut self) {
-        if self.gauged.is_some_and(|gauged| gauged.elapsed() < GAUGES_EVERY) {
-            return;
-        }
-        self.gauged = Some(Instant::now());
-        let in_traffic = self.known.observed.iter().flat_map(|observed| &observed.servers);
-        self.metrics.servers(in_traffic.map(|server| (&server.id, server.takes_traffic())));
-        let now = (self.clock)();
-        self.metrics.nodes(self.known.roster.nodes().map(|(name, node)| (name, now.since(node.heard))));
-        self.metrics.budgets(view::budgets(&self.known, now));
-        self.metrics.wishes(self.known.wishes.paused(now).is_some(), self.known.wishes.drains().map(|(id, _)| id));
     }
 }

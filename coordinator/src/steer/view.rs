@@ -10,7 +10,7 @@ use warden_logic::fleet::wishes::Word;
 use warden_logic::moment::{Moment, Span};
 use warden_protocol::v1::control::{Next, Warmup};
 use warden_protocol::v1::fleet::{BackendStatus, FleetStatus, HaproxyStatus, HeldPermit, OperatorWish, ServerStatus, Unmatched};
-use warden_protocol::v1::report::{Directive, Directives, Outlook, Permit, ServiceReport, TrafficStatus, Waiting};
+use warden_protocol::v1::report::{Directive, Directives, Outlook, Permit, ServiceReport, TrafficStatus, Waiting, Witness};
 use warden_protocol::v1::{Reason, VERSION};
 use warden_protocol::vocab::{Confirmed, Holder, RestartWish, ServiceState, Traffic};
 
@@ -37,7 +37,16 @@ pub(super) fn directives(known: &Knowledge, myself: &Myself, node: &str, now: Mo
     let services = known.roster.node(node).map(|node| node.services.as_slice()).unwrap_or_default();
     let directive = |(service, id): &(usize, ServerId)| {
         let unit = services.get(*service)?.unit.clone();
-        Some(Directive { unit, traffic: traffic(known, myself, known.server(id)?), permit: permit(known, id, now) })
+        // While HAProxy does not answer nobody could leave.
+        let restart = known.wishes.roll().filter(|_| known.current).and_then(|roll| roll.orders(id)).map(str::to_owned);
+        let witness = known.testimony(id, now).map(|told| Witness {
+            invocation: told.invocation,
+            requests: told.requests,
+            failed: told.failed,
+            window_ms: told.window.as_millis(),
+            suspect: told.suspect,
+        });
+        Some(Directive { unit, traffic: traffic(known, myself, known.server(id)?), permit: permit(known, id, now), restart, witness })
     };
     let waiting = |(service, id): &(usize, ServerId)| {
         let wait = known.permits.wait(id)?;
@@ -93,10 +102,12 @@ pub(super) fn traffic(known: &Knowledge, myself: &Myself, server: &Server) -> Tr
     };
     let by = match (known.note(&server.id), verdict) {
         _ if server.mark().is_some() => Holder::Operator,
-        (Some(Note::Floor { .. }), _) => Holder::Floor,
+        // What takes no traffic anyway is not kept in by it.
+        (Some(Note::Floor { .. }), _) if server.takes_traffic() => Holder::Floor,
         (_, Some(Verdict::Out(_))) => Holder::Warden,
         (
-            Some(Note::Operator(_) | Note::NoLever { .. } | Note::Orphan { .. } | Note::NoPermit | Note::Drained(_)) | None,
+            Some(Note::Floor { .. } | Note::Operator(_) | Note::NoLever { .. } | Note::Orphan { .. } | Note::NoPermit | Note::Drained(_))
+            | None,
             Some(Verdict::In) | None,
         ) => Holder::Haproxy,
     };
@@ -116,6 +127,7 @@ fn words(server: &Server, verdict: Option<&Verdict>) -> String {
     let word = match (server.mark(), server.operation) {
         (Some(Mark::Maintenance), _) => "MAINT",
         (Some(Mark::Drain), _) => "DRAIN",
+        _ if server.ours => "DRAIN",
         (_, Operation::Running) => "UP",
         (_, Operation::Starting) => "UP (slow start)",
         (_, Operation::Stopping) => "NOLB",
@@ -146,6 +158,7 @@ pub(super) fn fleet(known: &Knowledge, myself: &Myself, haproxy: HaproxyStatus, 
         revision: known.revision,
         haproxy,
         pause: known.wishes.paused(now).map(|pause| wish(&pause.word, pause.until.map(|until| until.since(now)))),
+        roll: known.wishes.roll().map(|roll| super::rolled::status(known, roll, now)),
         backends: backends.iter().map(|(name, servers)| backend(known, myself, now, name, servers)).collect(),
         unmatched: unmatched.collect(),
         notes: two
@@ -220,7 +233,9 @@ fn status(known: &Knowledge, myself: &Myself, now: Moment, server: &Server) -> S
         incident: said.and_then(|service| service.incident.clone()),
         age_ms: said.and_then(|service| service.started_ms_ago).map(aged),
         traffic: traffic(known, myself, server),
-        note: refused.or_else(|| known.note(&server.id).map(|note| reason(note.label(), note.to_string()))),
+        note: refused
+            .or_else(|| known.note(&server.id).map(|note| reason(note.label(), note.to_string())))
+            .or_else(|| known.disagreement(&server.id, now).map(|differs| reason("disagreement", differs.to_string()))),
         drain: known.wishes.drained(&server.id).map(|word| wish(word, None)),
         permit: known.permits.lease(&server.id).map(|lease| held(known, &server.id, lease, now)),
         waits: known.permits.wait(&server.id).map(|wait| reason(wait.label(), wait.to_string())),
@@ -239,7 +254,7 @@ fn later(outlook: Outlook, silent_ms: u64) -> Outlook {
     Outlook { warmup, next, ..outlook }
 }
 
-fn wish(word: &Word, left: Option<Span>) -> OperatorWish {
+pub(super) fn wish(word: &Word, left: Option<Span>) -> OperatorWish {
     let Word { by, reason, at_unix_ms } = word.clone();
     OperatorWish { by, reason, at_unix_ms, ends_in_ms: left.map(Span::as_millis) }
 }

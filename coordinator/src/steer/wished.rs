@@ -3,6 +3,7 @@
 use super::events::{Event, Kind};
 use super::knowledge::Knowledge;
 use warden_logic::fleet::observed::ServerId;
+use warden_logic::fleet::roll::Roll;
 use warden_logic::fleet::wishes::{Granted, Pause, Word};
 
 const PAUSED: &str = "no permit is given and nothing is begun by plan; what is out goes back as ever";
@@ -22,8 +23,22 @@ pub(super) fn events(known: &Knowledge, granted: &Granted, word: &Word) -> Vec<E
             };
             servers.iter().map(over).collect()
         }
+        Granted::Rolled => known.wishes.roll().map(|roll| began(roll, word)).into_iter().collect(),
+        Granted::RollEnded(of) => {
+            vec![Event::new(Kind::RollEnded, format!("{word} ends the roll of {of}; what is under way comes to its own end"))]
+        }
+        Granted::RollForgotten(_) => Vec::new(),
     };
     events.into_iter().map(|event| Event { operator: Some(word.by.clone()), ..event }).collect()
+}
+
+fn began(roll: &Roll, word: &Word) -> Event {
+    Event::new(Kind::RollBegan, format!("{word} rolls {}: {}", roll.backend(), extent(roll)))
+}
+
+fn extent(roll: &Roll) -> String {
+    let (servers, most, soak) = (roll.targets().len(), roll.max_unavailable(), roll.soak());
+    format!("{servers} servers, at most {most} at once, each well for {soak} before the next")
 }
 
 /// A pause ended by itself.
@@ -46,6 +61,9 @@ pub(super) fn sentence(known: &Knowledge, granted: &Granted) -> String {
         Granted::Resumed(pause) => format!("no longer paused; it was by {}", pause.word),
         Granted::Drained(servers) => lines(servers.iter().map(|id| drained(known, id))),
         Granted::Undrained(servers) => lines(servers.iter().map(|(id, _)| undrained(known, id))),
+        Granted::Rolled => known.wishes.roll().map_or_else(String::new, |roll| format!("rolling {}: {}", roll.backend(), extent(roll))),
+        Granted::RollEnded(of) => format!("nothing more of the roll of {of} begins; what is under way comes to its own end"),
+        Granted::RollForgotten(of) => format!("the roll of {of} was over; it is not shown any more"),
     }
 }
 

@@ -15,6 +15,8 @@ pub(super) struct Record {
 pub(super) enum Kind {
     /// A report of who may not speak for its node.
     Denied,
+    /// Who is no operator asked for what only operators get.
+    OperatorDenied,
     /// More reports than anybody needs to send.
     TooOften,
     /// A handshake came to nothing.
@@ -34,6 +36,7 @@ impl Kind {
     pub(super) const fn label(self) -> &'static str {
         match self {
             Self::Denied => "report_denied",
+            Self::OperatorDenied => "operator_denied",
             Self::TooOften => "too_many_reports",
             Self::HandshakeRefused => "handshake_refused",
             Self::CertificateTaken => "certificate_taken",
@@ -45,6 +48,7 @@ impl Kind {
     const fn id(self) -> &'static str {
         match self {
             Self::Denied => "042dcbe0f30b48b792c3befd03d157a9",
+            Self::OperatorDenied => "c8e6ee13a12877145efb2e57a92ad83b",
             Self::TooOften => "a3ec0021927842228c456820fe7bf4cd",
             Self::HandshakeRefused => "9e01669d6fe24d1f8674fd8c758759bb",
             Self::CertificateTaken => "0defeac48d2b43c1bee0baedde2c351e",
@@ -63,7 +67,7 @@ impl Record {
             Kind::HandshakeRefused | Kind::TooOften | Kind::CertificateExpires => {
                 warn!(MESSAGE_ID = id, WARDEN_EVENT = event, WARDEN_NODE = node, "{text}");
             }
-            Kind::Denied | Kind::CertificateUnfit | Kind::CertificateOver => {
+            Kind::Denied | Kind::OperatorDenied | Kind::CertificateUnfit | Kind::CertificateOver => {
                 error!(MESSAGE_ID = id, WARDEN_EVENT = event, WARDEN_NODE = node, "{text}");
             }
         }

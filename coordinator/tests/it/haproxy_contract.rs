@@ -6,7 +6,7 @@ use crate::support::real::Haproxy;
 use crate::support::until;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 use warden_coordinator::haproxy::agent_port::{self, Board};
 use warden_coordinator::haproxy::{Error, Push, Refusal, RuntimeApi, Socket};
@@ -117,7 +117,10 @@ fn on_fake() -> OnFake {
 }
 
 async fn on_real() -> OnReal {
-    let haproxy = Haproxy::start(true).await;
+    before(Haproxy::start(true).await).await
+}
+
+async fn before(haproxy: Haproxy) -> OnReal {
     let board = Board::default();
     let listener = agent_port::bind(haproxy.agent_port).await.unwrap();
     tokio::spawn(agent_port::serve(listener, board.clone()));
@@ -346,5 +349,42 @@ async fn a_stuck_haproxy_costs_a_deadline() {
     Haproxy::signal_worker(worker, Signal::SIGCONT);
     assert!(matches!(late, Err(Error::Late(_))), "{late:?}");
     assert!(matches!(pushed, Err(Error::Unconnected)), "{pushed:?}");
+    assert_eq!(read(&mut bench).await.identity, before);
+}
+
+/// HAProxy accepts one connection too many and lets it wait without a word; what was written on it is carried out when there is room, however
+/// long that takes. Nothing is written on a connection that has not answered, so nothing is left behind.
+#[tokio::test]
+async fn a_connection_that_waits_in_haproxys_queue_is_given_up_and_leaves_no_command_behind() {
+    const ROOM: usize = 3;
+    let mut bench = before(Haproxy::tight(ROOM).await).await;
+    let mut others = Vec::new();
+    for _ in 0..ROOM {
+        let mut other = UnixStream::connect(bench.haproxy.socket()).await.unwrap();
+        other.write_all(b"prompt\n").await.unwrap();
+        let mut answer = [0; 64];
+        assert!(other.read(&mut answer).await.unwrap() > 0, "one of {ROOM} was not let in");
+        others.push(other);
+    }
+    let within = || Instant::now() + Duration::from_millis(300);
+    let error = bench.api().observe(within()).await.unwrap_err();
+    assert!(matches!(error, Error::Late(_)), "{error}");
+    let error = bench.api().push(&[Push::AgentDown(id("n1"))], within()).await.unwrap_err();
+    assert!(matches!(error, Error::Unconnected), "{error}");
+    drop(others);
+    until_traffic(&mut bench, "n1", true).await;
+    let seen = server(&mut bench, "n1").await;
+    assert!(seen.takes_traffic() && seen.mark().is_none(), "something was carried out later: {seen:?}");
+}
+
+/// `stats timeout`, an operator and a reload each end a connection that was good a moment ago. That is no trouble: the next reading makes another.
+/// Here an operator does it: HAProxy 2.6 does not always arm its idle time-out after a command, so that nothing could be waited for.
+#[tokio::test]
+async fn a_connection_that_haproxy_ended_is_made_anew() {
+    let mut bench = before(Haproxy::start(true).await).await;
+    let before = read(&mut bench).await.identity;
+    bench.haproxy.end_runtime_connections().await;
+    let error = bench.api().push(&[Push::HealthDown(id("bare"))], soon()).await.unwrap_err();
+    assert!(matches!(error, Error::Closed) && error.replaced(), "{error}");
     assert_eq!(read(&mut bench).await.identity, before);
 }

@@ -250,6 +250,7 @@ pub(crate) fn two() -> FleetStatus {
     fleet.unmatched.clear();
     fleet.notes.clear();
     fleet.haproxy.resyncs = 0;
+    (fleet.pause, fleet.roll) = (None, None);
     let backend = &mut fleet.backends[0];
     let mut second = serving("bingo-2");
     "198.18.0.12:28940".clone_into(&mut second.address);

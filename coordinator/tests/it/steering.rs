@@ -72,8 +72,10 @@ impl Stand {
             balancer: "lb".to_owned(),
             socket: "fake".to_owned(),
             first_permit: 1 + clock().as_micros(),
-            wishes: keep::load(kept.path(), clock(), realtime_micros() / 1_000).unwrap(),
-            keeper: keep::Keeper::start(kept.path()).unwrap(),
+            wishes: keep::wishes(kept.path(), clock(), realtime_micros() / 1_000).unwrap(),
+            keeper: keep::Keeper::start(kept.path(), keep::WISHES).unwrap(),
+            marks: keep::marks(kept.path(), clock()).unwrap(),
+            marks_keeper: keep::Keeper::start(kept.path(), keep::MARKS).unwrap(),
             clock,
         };
         let (steering, calls) = Steering::new(haproxy.clone(), board.clone(), Arc::clone(&metrics), settings);
@@ -89,6 +91,15 @@ impl Stand {
         let empty = warden_logic::fleet::ledger::Ledger::default();
         self.board.say_all(&empty);
         Self::before(self.haproxy, self.board, self.kept)
+    }
+
+    /// A file of the state directory comes to hold these words, or not to. The disk is real, and the clock stands still for it.
+    pub(crate) fn until_kept(&self, name: &str, words: &str, there: bool) {
+        let until = monotonic_micros() + 10_000_000;
+        while std::fs::read_to_string(self.kept.path().join(name)).unwrap_or_default().contains(words) != there {
+            assert!(monotonic_micros() < until, "{name} never came to hold {words:?}: {there}");
+            std::thread::yield_now();
+        }
     }
 
     /// What an operator asks for: the answer, when it is on the disk.

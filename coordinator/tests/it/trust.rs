@@ -15,6 +15,7 @@ use warden_edge::http::{Answer, Question};
 use warden_edge::kept::Kept;
 use warden_edge::tls::{Files, Identity, Role, Tls, now, words};
 use warden_protocol::v1::error::{ErrorBody, ErrorCode};
+use warden_protocol::v1::fleet::FleetStatus;
 use warden_protocol::v1::report::Directives;
 use warden_protocol::vocab::ServiceState;
 
@@ -39,7 +40,7 @@ impl Stand {
         let path = |name: &str| folder.path().join(name).display().to_string();
         let config = format!(
             "listen = '127.0.0.1:{listen}'\nadmin = '{}'\npage = '127.0.0.1:{page}'\n[tls]\nca = '{}'\ncert = '{}'\nkey = '{}'\n\
-             [haproxy]\nsocket = '{}'\nagent_port = {}\n",
+             [haproxy]\nsocket = '{}'\nagent_port = {}\n[control]\nremote_operators = ['anna']\n",
             path("admin.sock"),
             path("server.ca.pem"),
             path("server.pem"),
@@ -68,6 +69,11 @@ impl Stand {
     fn agent(&self, files: &Files, node: &str) -> Kept {
         let names = Role::Client { name: node.to_owned() };
         self.caller(Identity::read(files, &names, now(), 1).unwrap().client().unwrap(), node)
+    }
+
+    /// The same, by somebody whose certificate may not be a node's.
+    fn agent_under(&self, files: &Files, node: &str) -> Kept {
+        self.caller(Identity::read(files, &Role::Operator, now(), 1).unwrap().client().unwrap(), node)
     }
 
     fn caller(&self, tls: Tls, node: &str) -> Kept {
@@ -140,6 +146,53 @@ async fn a_node_speaks_for_itself_and_for_nobody_else() {
     // That of a node is seen at the next beat, or at once when somebody asks.
     stand.signal(Signal::SIGHUP);
     stand.until_counted("certificate_expiry_timestamp_seconds{of=\"node\",name=\"n1\"}").await;
+}
+
+/// From another machine: those that the configuration lists, and nobody else.
+#[tokio::test]
+async fn operators_act_from_anywhere_under_their_certificates() {
+    let stand = Stand::start(false).await;
+    let under = |files: &Files, path: &str| {
+        let tls = Identity::read(files, &Role::Operator, now(), 1).unwrap().client().unwrap();
+        Kept::new(&format!("https://localhost:{}", stand.listen), path, Some(tls), 1, "test").unwrap()
+    };
+    let told = |answer: &Answer| String::from_utf8_lossy(&answer.body).into_owned();
+    let (anna, node) = (stand.issue("anna"), stand.issue("n1"));
+    let fleet = under(&anna, "/v1/fleet").get(100_000).await.unwrap();
+    assert_eq!(fleet.status, 200, "{}", told(&fleet));
+    let ask = || br#"{"reason":"disk swap"}"#.to_vec();
+    let paused = under(&anna, "/v1/fleet/pause").post(ask(), 10_000).await.unwrap();
+    assert!(paused.status == 200 && told(&paused).contains("paused"), "{}", told(&paused));
+    let fleet = under(&anna, "/v1/fleet").get(100_000).await.unwrap();
+    let fleet: FleetStatus = serde_json::from_slice(&fleet.body).unwrap();
+    assert_eq!(fleet.pause.map(|pause| (pause.by, pause.reason)), Some(("anna (certificate)".to_owned(), "disk swap".to_owned())));
+
+    for (who, what) in [(&node, "n1"), (&stand.issue("Anna"), "Anna")] {
+        let looked = under(who, "/v1/fleet").get(100_000).await.unwrap();
+        let acted = under(who, "/v1/fleet/resume").post(ask(), 10_000).await.unwrap();
+        for refused in [looked, acted] {
+            let refusal: ErrorBody = serde_json::from_slice(&refused.body).unwrap();
+            let wanted = format!(
+                "this certificate names {what:?}, and `remote_operators` in [control] of the coordinator's configuration has no such name"
+            );
+            assert_eq!((refused.status, refusal.code, refusal.message), (403, ErrorCode::Forbidden, wanted));
+        }
+        stand.until_logged(&format!("what {what:?} asked for as an operator was refused: this certificate names")).await;
+    }
+    assert_eq!(stand.log().matches("asked for as an operator was refused").count(), 2, "one record a caller and hour");
+    let denied = report(&stand.agent_under(&anna, "n1"), &mut Voice::of("n1")).await.unwrap();
+    assert_eq!(denied.status, 403, "an operator spoke for a node");
+
+    // Who is taken off the list is out at once.
+    let file = stand.folder.path().join("50-test.toml");
+    let config = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, config.replace("['anna']", "[]")).unwrap();
+    stand.signal(Signal::SIGHUP);
+    until("anna may not act any more", || async {
+        let answer = under(&anna, "/v1/fleet/resume").post(ask(), 10_000).await.unwrap();
+        if answer.status == 403 { Ok(()) } else { Err(told(&answer)) }
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -253,7 +306,7 @@ async fn one_node_cannot_use_up_what_is_there_for_all() {
         }
     }
     let refused = refused.expect("a limit is reached");
-    assert_eq!((refused.code, refused.message.contains("50 reports a second")), (ErrorCode::TooMany, true));
+    assert_eq!((refused.code, refused.message.contains("50 requests a second")), (ErrorCode::TooMany, true));
     stand.until_counted("reports_total{outcome=\"too_many\"} ").await;
     stand.until_logged("are too many").await;
     is_heard(&stand.agent(&stand.issue("n2"), "n2"), &mut Voice::of("n2")).await;

@@ -5,10 +5,12 @@ use crate::steering::{Stand, clock};
 use crate::support::until;
 use crate::support::voice::Voice;
 use axum::Extension;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use warden_coordinator::api;
+use warden_coordinator::trust::Trust;
 use warden_edge::serve::{self, Peer};
 use warden_logic::fleet::wishes::Wish;
 use warden_logic::moment::Span;
@@ -23,7 +25,7 @@ fn undrain(name: &str) -> Wish {
 }
 
 /// Both serve, and have done so for long; this coordinator too.
-async fn pair() -> (Stand, Voice, Voice) {
+pub(crate) async fn pair() -> (Stand, Voice, Voice) {
     let (stand, mut one, mut two) = (Stand::new(), Voice::of("n1"), Voice::of("n2"));
     let end = clock().plus(Span::from_secs(31));
     while clock() < end {
@@ -111,14 +113,15 @@ async fn a_pause_gives_nothing_and_stops_neither_a_fatal_fault_nor_the_way_back(
 #[tokio::test]
 async fn a_stranger_may_not_act() {
     let (calls, mut heard) = mpsc::channel(1);
-    let (_operators, of_reload) = watch::channel("no-such-group".to_owned());
+    let (_operators, of_reload) = watch::channel(api::Operators { group: "no-such-group".to_owned(), names: Vec::new() });
     let stranger = Peer { uid: 3_999_999_999, gid: 3_999_999_999, pid: None };
-    let router = api::admin(api::Desk { calls, operators: of_reload }).layer(Extension(stranger));
+    let trust = Arc::new(Trust::new(None, Arc::default(), warden_coordinator::now));
+    let router = api::admin(api::Desk::open(calls, of_reload, trust)).layer(Extension(stranger));
     let listener = serve::bind_tcp("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
     let server = tokio::spawn(serve::tcp(listener, router, api::limits()));
     let client = reqwest::Client::builder().timeout(Duration::from_secs(10)).build().unwrap();
-    for uri in ["fleet/pause", "fleet/resume", "servers/n1/drain", "servers/n1/undrain", "fleet/nonsense"] {
+    for uri in ["fleet/pause", "fleet/resume", "servers/n1/drain", "servers/n1/undrain", "fleet/roll", "fleet/end-roll", "fleet/nonsense"] {
         let answer = client.post(format!("http://{address}/v1/{uri}")).body("not even JSON").send().await.unwrap();
         let (status, text) = (answer.status().as_u16(), answer.text().await.unwrap());
         assert!(

@@ -72,8 +72,22 @@ impl Kept {
 
     /// Puts JSON there, and reads up to `most` bytes of the answer. The future does not need this any more.
     pub fn put(&self, json: Vec<u8>, most: usize) -> impl Future<Output = Result<Answer, Error>> + Send + 'static {
+        self.ask(Method::PUT, json, most)
+    }
+
+    /// As [`Kept::put`], with JSON by `POST`.
+    pub fn post(&self, json: Vec<u8>, most: usize) -> impl Future<Output = Result<Answer, Error>> + Send + 'static {
+        self.ask(Method::POST, json, most)
+    }
+
+    /// Gets what is there, up to `most` bytes.
+    pub fn get(&self, most: usize) -> impl Future<Output = Result<Answer, Error>> + Send + 'static {
+        self.ask(Method::GET, Vec::new(), most)
+    }
+
+    fn ask(&self, method: Method, json: Vec<u8>, most: usize) -> impl Future<Output = Result<Answer, Error>> + Send + 'static {
         let mut request = Request::new(Full::from(json));
-        *request.method_mut() = Method::PUT;
+        *request.method_mut() = method;
         *request.uri_mut() = self.uri.clone();
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(self.agent));

@@ -6,7 +6,7 @@
 
 use crate::descriptor;
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, IsTerminal};
 use std::os::fd::AsRawFd;
 use std::sync::mpsc::sync_channel;
 use std::time::Duration;
@@ -59,7 +59,8 @@ pub fn init(identifier: &str, level: Level) -> Result<(), InitError> {
         })
         .map_err(InitError::Journald)
     } else {
-        let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false);
+        let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_target(false).with_ansi(colours);
         registry.with(layer.with_filter(filter)).try_init().map_err(InitError::Twice)
     }
 }

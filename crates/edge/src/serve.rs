@@ -15,6 +15,7 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::{Service, service_fn};
@@ -203,12 +204,12 @@ impl Server {
                 Ok::<_, std::convert::Infallible>(answer)
             }
         });
-        let connection = self.builder.serve_connection(TokioIo::new(Stall::new(stream, self.stall)), service);
-        async move {
-            if let Err(error) = connection.await {
+        // No async block: it would hold the connection twice, and there are ten thousand of them.
+        self.builder.serve_connection(TokioIo::new(Stall::new(stream, self.stall)), service).map(|ended| {
+            if let Err(error) = ended {
                 tracing::debug!(error = %crate::chain::Chain(&error), "a connection ended early");
             }
-        }
+        })
     }
 }
 

@@ -1,16 +1,19 @@
 //! The words that mean one thing everywhere: value enums shared by messages, decisions, metrics and logs.
 //!
-//! Each has a stable lower-case label, the same in JSON, in metrics and in the journal.
+//! Each has a stable lower-case label, the same in JSON, in metrics and in the journal. Every enum here names what a reader makes of a word that it
+//! does not know, from a peer one version ahead: always the value that changes least.
 
-use serde::{Deserialize, Serialize};
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::ser::{Serialize, Serializer};
 use std::fmt;
 
-/// Declares a value enum whose JSON form, `label()` and `Display` are the same lower-case word.
+/// Declares a value enum whose JSON form, `label()` and `Display` are the same lower-case word; after `else` stands what an unknown word means.
 macro_rules! labelled {
-    ($(#[$meta:meta])* $name:ident { $($(#[$vmeta:meta])* $variant:ident = $label:literal,)+ }) => {
+    ($(#[$meta:meta])* $name:ident else $fallback:ident { $($(#[$vmeta:meta])* $variant:ident = $label:literal,)+ }) => {
         $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        pub enum $name { $($(#[$vmeta])* #[serde(rename = $label)] $variant,)+ }
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+        pub enum $name { $($(#[$vmeta])* #[cfg_attr(feature = "schema", schemars(rename = $label))] $variant,)+ }
 
         impl $name {
             /// Every value, in the order of declaration.
@@ -28,12 +31,34 @@ macro_rules! labelled {
                 f.pad(self.label())
             }
         }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.label())
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Word;
+                impl Visitor<'_> for Word {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("a word")
+                    }
+                    fn visit_str<E: Error>(self, word: &str) -> Result<$name, E> {
+                        Ok(match word { $($label => $name::$variant,)+ _ => $name::$fallback })
+                    }
+                }
+                deserializer.deserialize_str(Word)
+            }
+        }
     };
 }
 
 labelled! {
     /// Where a supervised service stands. `wants()` tells what follows for its traffic.
-    ServiceState {
+    ServiceState else Unknown {
         /// The agent has not seen the unit yet.
         Unknown = "unknown",
         /// The unit is not running, and nobody has asked for it: an operator stopped it.
@@ -67,7 +92,7 @@ labelled! {
 
 labelled! {
     /// What a service's traffic should be.
-    Traffic {
+    Traffic else Keep {
         /// In rotation.
         In = "in",
         /// Out of rotation.
@@ -79,7 +104,7 @@ labelled! {
 
 labelled! {
     /// What an answer of one probe says.
-    Verdict {
+    Verdict else Busy {
         /// Fit.
         Good = "good",
         /// Not fit.
@@ -91,7 +116,7 @@ labelled! {
 
 labelled! {
     /// How much a piece of evidence weighs.
-    Evidence {
+    Evidence else Suspect {
         /// Counts towards a threshold.
         Suspect = "suspect",
         /// Stands by itself.
@@ -101,7 +126,7 @@ labelled! {
 
 labelled! {
     /// What an agent asks for about a restart.
-    RestartWish {
+    RestartWish else No {
         /// Nothing.
         No = "no",
         /// A permit, before it begins.
@@ -113,7 +138,7 @@ labelled! {
 
 labelled! {
     /// What HAProxy is seen to do with a server.
-    Confirmed {
+    Confirmed else Unknown {
         /// HAProxy sends requests to it.
         In = "in",
         /// HAProxy sends no new request to it.
@@ -125,7 +150,7 @@ labelled! {
 
 labelled! {
     /// Who decided the traffic that is confirmed.
-    Holder {
+    Holder else Haproxy {
         /// Nobody holds anything: HAProxy's own judgement.
         Haproxy = "haproxy",
         /// Warden took the server out.
@@ -172,6 +197,19 @@ mod tests {
         for state in ServiceState::ALL {
             assert_eq!(serde_json::to_string(state).unwrap(), format!("\"{state}\""));
         }
+    }
+
+    /// What a peer one version ahead says for the first time, and what is no word at all.
+    #[test]
+    fn an_unknown_word_means_what_changes_least() {
+        fn read<T: serde::de::DeserializeOwned>() -> T {
+            serde_json::from_str("\"of_the_next_version\"").unwrap()
+        }
+        assert_eq!((read::<ServiceState>(), read::<ServiceState>().wants()), (ServiceState::Unknown, Traffic::Keep));
+        assert_eq!((read::<Traffic>(), read::<RestartWish>()), (Traffic::Keep, RestartWish::No));
+        assert_eq!((read::<Verdict>(), read::<Evidence>()), (Verdict::Busy, Evidence::Suspect));
+        assert_eq!((read::<Confirmed>(), read::<Holder>()), (Confirmed::Unknown, Holder::Haproxy));
+        assert!(serde_json::from_str::<Traffic>("7").is_err());
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use warden_protocol::v1::control::{AgentStatus, Ask, GateStatus, Mode};
+use warden_protocol::v1::control::{Accepted, AgentStatus, Ask, GateStatus, Mode};
 use warden_protocol::v1::error::ErrorBody;
 use warden_protocol::v1::fleet::FleetStatus;
 use warden_protocol::v1::incident::{Incident, Incidents};
@@ -18,6 +18,14 @@ fn both_ways<T: Serialize + DeserializeOwned>(golden: &str) -> T {
     let mut newer = value;
     newer.as_object_mut().unwrap().insert("a_field_of_the_next_version".into(), Value::Bool(true));
     serde_json::from_value(newer).unwrap()
+}
+
+/// The same for what takes nothing unknown.
+fn both_ways_as_it_is<T: Serialize + DeserializeOwned>(golden: &str) -> T {
+    let value: Value = serde_json::from_str(golden).unwrap();
+    let message: T = serde_json::from_value(value.clone()).unwrap();
+    assert_eq!(serde_json::to_value(&message).unwrap(), value);
+    message
 }
 
 #[test]
@@ -41,6 +49,9 @@ fn directives_are_read_and_written_as_they_always_were() {
     let directives: Directives = both_ways(include_str!("golden/directives.json"));
     assert_eq!(directives.services[0].traffic.weight, Some((0, 100)));
     assert_eq!(directives.services[0].traffic.sessions, Some(3));
+    let witness = directives.services[0].witness.as_ref().unwrap();
+    assert_eq!((witness.failed, witness.requests, witness.suspect), (61, 150, true));
+    assert_eq!(directives.services[0].restart.as_deref(), Some("5f2c9e0a4b7d48c1a6e3d2f1b0c9a8e7"));
     assert_eq!(directives.services[0].permit.as_ref().map(|permit| permit.id), Some(12));
     assert_eq!((directives.waits[0].unit.as_str(), directives.waits[0].reason.label.as_str()), ("web.service", "budget"));
 }
@@ -50,6 +61,8 @@ fn a_fleets_status_is_read_and_written_as_it_always_was() {
     let fleet: FleetStatus = both_ways(include_str!("golden/fleet.json"));
     let backend = &fleet.backends[0];
     assert_eq!((backend.max_unavailable, backend.unavailable), (Some(1), Some(1)));
+    let roll = fleet.roll.as_ref().unwrap();
+    assert_eq!((roll.state.as_str(), roll.servers[1].state.as_str(), roll.soak_ms), ("running", "waits", 30_000));
     assert_eq!(fleet.pause.as_ref().and_then(|pause| pause.ends_in_ms), Some(3_600_000));
     assert_eq!(backend.servers[0].drain.as_ref().map(|drain| (drain.by.as_str(), drain.ends_in_ms)), Some(("root", None)));
     assert_eq!(backend.servers[0].permit.as_ref().map(|permit| permit.phase.as_str()), Some("in_use"));
@@ -60,7 +73,7 @@ fn a_fleets_status_is_read_and_written_as_it_always_was() {
 #[test]
 fn an_older_coordinators_status_lacks_what_was_added_since() {
     let mut bare: Value = serde_json::from_str(include_str!("golden/fleet.json")).unwrap();
-    bare.as_object_mut().unwrap().retain(|key, _| !matches!(key.as_str(), "notes" | "pause"));
+    bare.as_object_mut().unwrap().retain(|key, _| !matches!(key.as_str(), "notes" | "pause" | "roll"));
     let backend = bare["backends"][0].as_object_mut().unwrap();
     backend.retain(|key, _| !matches!(key.as_str(), "max_unavailable" | "unavailable"));
     for server in backend["servers"].as_array_mut().unwrap() {
@@ -88,6 +101,12 @@ fn an_error_is_read_and_written_as_it_always_was() {
 }
 
 #[test]
+fn what_was_accepted_is_read_and_written_as_it_always_was() {
+    let accepted: Accepted = both_ways(include_str!("golden/accepted.json"));
+    assert!(accepted.message.contains("confirmed by HAProxy"));
+}
+
+#[test]
 fn incidents_are_read_and_written_as_they_always_were() {
     let one: Incident = both_ways(include_str!("golden/incident.json"));
     assert_eq!((one.timeline.len(), one.evidence[1].text.as_deref()), (3, None));
@@ -106,6 +125,8 @@ fn a_status_is_read_and_written_as_it_always_was() {
 fn an_order_may_say_little_but_nothing_unknown() {
     let ask: Ask = serde_json::from_str(include_str!("golden/ask.json")).unwrap();
     assert_eq!((ask.now, ask.reason.as_str(), ask.for_ms), (false, "kernel upgrade", Some(1_800_000)));
+    let roll: Ask = both_ways_as_it_is(include_str!("golden/ask-roll.json"));
+    assert_eq!((roll.backend.as_deref(), roll.max_unavailable, roll.soak_ms), (Some("bingo"), Some(1), Some(60_000)));
     assert_eq!(serde_json::from_str::<Ask>("{}").unwrap(), Ask::default());
     assert!(serde_json::from_str::<Ask>(r#"{"nwo": true}"#).is_err());
 }

@@ -26,6 +26,13 @@ impl Distribution {
     }
 }
 
+impl Distribution {
+    /// Median, 95th and 99th of a hundred, in milliseconds.
+    pub(crate) fn brief(&self) -> String {
+        [self.p50, self.p95, self.p99].map(|usec| format!("{:.1}", usec as f64 / 1_000.0)).join("  ")
+    }
+}
+
 impl fmt::Display for Distribution {
     /// In milliseconds, in columns of ten.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,21 +1,26 @@
-//! `warden-bench`: figures, taken on the running stand: how fast a sick node is out and being restarted, and what the idle
-//! agent costs.
+//! `warden-bench`: figures. On the running stand: how fast a sick node is out and being restarted, and what the idle agent costs.
+//! `warden-bench fleet`: what a coordinator costs, and how fast it is, under many agents.
 
 mod figures;
+mod fleet;
 mod footprint;
 mod incident;
+mod soak;
 
 use anyhow::Result;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use figures::Distribution;
 use incident::Incident;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
-use warden_scenarios::{Load, Mix, Settings, Speed, Stand};
+use warden_scenarios::{Load, Mix, Paths, Settings, Speed, Stand};
 
 /// Takes Warden's figures on the stand that is up (`make deploy`).
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Examples:\n  warden-bench\n  warden-bench --incidents 20 --minutes 0 --json target/bench.json")]
+#[command(
+    version,
+    after_help = "Examples:\n  warden-bench\n  warden-bench fleet --agents 2,100,1000\n  warden-bench --incidents 20 --minutes 0 --json target/bench.json"
+)]
 struct Args {
     /// How many incidents: a node turns sick, leaves, restarts and comes back. 0: none
     #[arg(long, default_value_t = 200)]
@@ -26,10 +31,45 @@ struct Args {
     /// Write the figures there as JSON, too
     #[arg(long, value_name = "FILE")]
     json: Option<std::path::PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// A coordinator and HAProxy on this computer's loopback, under so many simulated agents; needs no stand
+    #[command(after_help = "Example:\n  warden-bench fleet --agents 2,100,1000 --seconds 30")]
+    Fleet {
+        /// How many, one after another
+        #[arg(long, value_delimiter = ',', default_values_t = [2, 100, 1_000, 10_000])]
+        agents: Vec<usize>,
+        /// How long each is measured
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+        /// Write the figures there as JSON, too
+        #[arg(long, value_name = "FILE")]
+        json: Option<std::path::PathBuf>,
+    },
+    /// A long time under 60 requests a second, with faults at random: what clients saw
+    #[command(after_help = "Examples:\n  warden-bench soak --minutes 60\n  warden-bench soak --minutes 60 --without")]
+    Soak {
+        /// How long
+        #[arg(long, default_value_t = 60)]
+        minutes: u64,
+        /// Which faults come when: the same seed, the same faults
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Without Warden: systemd's Restart=always, and a shell that looks every 31 seconds
+        #[arg(long)]
+        without: bool,
+        /// Write the figures so far there as JSON, every five minutes
+        #[arg(long, value_name = "FILE")]
+        json: Option<std::path::PathBuf>,
+    },
 }
 
 /// Light: enough that HAProxy and bingo are awake, too little to be in the way.
-const LIGHT: Mix = Mix { rate: 5, writes: false };
+const LIGHT: Mix = Mix { rate: 5, paths: Paths::Cheap };
 
 fn main() -> ExitCode {
     match run(&Args::parse()) {
@@ -47,6 +87,11 @@ fn say(text: &str) {
 }
 
 fn run(args: &Args) -> Result<()> {
+    match &args.command {
+        Some(Command::Fleet { agents, seconds, json }) => return sizes(agents, *seconds, json.as_deref()),
+        Some(Command::Soak { minutes, seed, without, json }) => return soaked(*minutes, *seed, !without, json.as_deref()),
+        None => {}
+    }
     let stand = Stand::whole()?;
     // What is idle comes first: afterwards journals and logs are longer than a quiet machine's.
     let costs = if args.minutes > 0 { Some(footprint::take(&stand, args.minutes, progress)?) } else { None };
@@ -66,6 +111,32 @@ fn run(args: &Args) -> Result<()> {
         });
         std::fs::write(path, serde_json::to_string_pretty(&value)? + "\n")?;
     }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a program for people")]
+fn sizes(agents: &[usize], seconds: u64, json: Option<&std::path::Path>) -> Result<()> {
+    let mut all = Vec::new();
+    for count in agents {
+        let figures = fleet::take(*count, seconds, progress)?;
+        progress("");
+        if all.is_empty() {
+            println!("{}", fleet::HEAD);
+        }
+        println!("{}", figures.row());
+        all.push(figures);
+    }
+    if let Some(path) = json {
+        let value = serde_json::json!({ "taken": jiff::Timestamp::now().to_string(), "fleets": all });
+        std::fs::write(path, serde_json::to_string_pretty(&value)? + "\n")?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a program for people")]
+fn soaked(minutes: u64, seed: u64, warden: bool, json: Option<&std::path::Path>) -> Result<()> {
+    let figures = soak::take(&Stand::whole()?, minutes, seed, warden, json)?;
+    println!("{figures}");
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The balancer's TCP ports on this computer's loopback: a small process of the lab.
+//! What a person wants to look at, on this computer's loopback: a small process of the lab.
 //!
 //! It listens where people are and connects inside the switch's namespace. A port that
 //! somebody else has is reported and left out; the others work.
@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::plan::{FORWARD_TO, FORWARDS, Forward};
+use crate::plan::{FORWARDS, Forward};
 use crate::{cgroup, net, paths, progress, wait};
 
 /// The hidden subcommand.
@@ -35,7 +35,9 @@ const MOST_CONNECTIONS: usize = 256;
 pub struct Port {
     /// On this computer's loopback.
     pub local: u16,
-    /// On the balancer.
+    /// The machine it leads to, by name.
+    pub machine: String,
+    /// The port there.
     pub remote: u16,
     /// What answers there.
     pub what: String,
@@ -63,8 +65,8 @@ pub(crate) fn ensure() -> Result<()> {
     for port in &ports {
         if let Some(fault) = &port.fault {
             progress::warn(&format!(
-                "127.0.0.1:{} does not lead into the lab ({fault}); {} is at {FORWARD_TO}:{} inside (warden-lab ns)",
-                port.local, port.what, port.remote
+                "127.0.0.1:{} does not lead into the lab ({fault}); {} is at {}:{} inside (warden-lab ns)",
+                port.local, port.what, port.machine, port.remote
             ));
         }
     }
@@ -108,6 +110,7 @@ pub(crate) fn serve() -> Result<()> {
 fn port(forward: Forward, result: &io::Result<TcpListener>) -> Port {
     Port {
         local: forward.local,
+        machine: forward.machine.0.to_owned(),
         remote: forward.remote,
         what: forward.what.to_owned(),
         fault: result.as_ref().err().map(|e| match e.kind() {
@@ -133,7 +136,7 @@ fn accept(listener: &TcpListener, forward: Forward, open: &Arc<AtomicUsize>) {
         }
         let open = Arc::clone(open);
         thread::spawn(move || {
-            let _ = carry(&client, SocketAddr::from((FORWARD_TO, forward.remote))); // either end may break at any time
+            let _ = carry(&client, SocketAddr::from((forward.machine.1, forward.remote))); // either end may break at any time
             open.fetch_sub(1, Ordering::SeqCst);
         });
     }
@@ -166,8 +169,8 @@ pub(crate) fn addresses(ports: &[Port]) -> Vec<String> {
     ports
         .iter()
         .map(|p| match &p.fault {
-            None => format!("127.0.0.1:{:<5} → lb-1:{:<5} {}", p.local, p.remote, p.what),
-            Some(fault) => format!("127.0.0.1:{:<5} ✗ lb-1:{:<5} {}: {fault}", p.local, p.remote, p.what),
+            None => format!("127.0.0.1:{:<5} → {}:{:<5} {}", p.local, p.machine, p.remote, p.what),
+            Some(fault) => format!("127.0.0.1:{:<5} ✗ {}:{:<5} {}: {fault}", p.local, p.machine, p.remote, p.what),
         })
         .collect()
 }
@@ -175,7 +178,10 @@ pub(crate) fn addresses(ports: &[Port]) -> Vec<String> {
 /// All planned ports, as if they all listened.
 #[cfg(test)]
 fn planned() -> Vec<Port> {
-    FORWARDS.iter().map(|f| Port { local: f.local, remote: f.remote, what: f.what.into(), fault: None }).collect()
+    FORWARDS
+        .iter()
+        .map(|f| Port { local: f.local, machine: f.machine.0.to_owned(), remote: f.remote, what: f.what.into(), fault: None })
+        .collect()
 }
 
 #[cfg(test)]
@@ -188,7 +194,7 @@ mod tests {
     fn a_taken_port_is_named() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let local = taken.local_addr().unwrap().port();
-        let forward = Forward { local, remote: 80, what: "bingo" };
+        let forward = Forward { local, machine: ("lb-1", Ipv4Addr::new(198, 18, 0, 10)), remote: 80, what: "bingo" };
         let port = port(forward, &TcpListener::bind((Ipv4Addr::LOCALHOST, local)));
         assert_eq!(port.fault.as_deref(), Some("another program of this computer has that port"));
         assert!(addresses(&[port])[0].contains('✗'));

@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(answer["bingo"]["hosts"], json!(["bingo-1", "bingo-2"]));
         assert_eq!(answer["balancer"]["hosts"], json!(["lb-1"]));
         assert_eq!(answer["postgresql"]["hosts"], json!(["db-1"]));
-        assert_eq!(answer["lab"]["children"], json!(["balancer", "bingo", "postgresql"]));
+        assert_eq!(answer["lab"]["children"], json!(["balancer", "bingo", "postgresql", "monitoring"]));
         for machine in &machines {
             let vars = &answer["_meta"]["hostvars"][&machine.name];
             assert_eq!(*vars, host(machine));

@@ -68,7 +68,7 @@ impl Lab {
         limits::ensure(lab.machines().len())?;
         lab.ensure_network()?;
         lab.boot_missing()?;
-        progress::step("ports of the balancer on this computer's loopback", forward::ensure)?;
+        progress::step("ports on this computer's loopback", forward::ensure)?;
         Ok(lab)
     }
 
@@ -107,7 +107,7 @@ impl Lab {
         &self.record.suite
     }
 
-    /// The balancer's ports on this computer's loopback.
+    /// The ports on this computer's loopback that lead into the lab.
     #[must_use]
     pub fn ports(&self) -> Vec<Port> {
         forward::ports().filter(|_| cgroup::is_populated(cgroup::FORWARD)).unwrap_or_default()

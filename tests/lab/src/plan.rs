@@ -28,11 +28,13 @@ pub enum Role {
     Bingo,
     /// Runs PostgreSQL.
     Postgresql,
+    /// Runs Prometheus and Alertmanager.
+    Monitoring,
 }
 
 impl Role {
     /// Every role, in the order in which machines are listed.
-    pub const ALL: [Self; 3] = [Self::Balancer, Self::Bingo, Self::Postgresql];
+    pub const ALL: [Self; 4] = [Self::Balancer, Self::Bingo, Self::Postgresql, Self::Monitoring];
 
     /// The Ansible group.
     #[must_use]
@@ -41,6 +43,7 @@ impl Role {
             Self::Balancer => "balancer",
             Self::Bingo => "bingo",
             Self::Postgresql => "postgresql",
+            Self::Monitoring => "monitoring",
         }
     }
 }
@@ -64,13 +67,14 @@ impl Machine {
 
 /// The machines of a lab with so many bingo nodes.
 ///
-/// Addresses 2 to 9 are for single machines (6 is kept for monitoring), 10 for the
+/// Addresses 2 to 9 are for single machines (5 the database, 6 monitoring), 10 for the
 /// balancer, from 11 on for the nodes.
 #[must_use]
 pub fn machines(nodes: u8) -> Vec<Machine> {
     let mut all = vec![Machine::new("lb-1", 10, Role::Balancer)];
     all.extend((1..=nodes.min(MOST_NODES)).map(|n| Machine::new(format!("bingo-{n}"), 10 + n, Role::Bingo)));
     all.push(Machine::new("db-1", 5, Role::Postgresql));
+    all.push(Machine::new("mon-1", 6, Role::Monitoring));
     all
 }
 
@@ -98,22 +102,26 @@ pub fn hosts_file(machines: &[Machine]) -> String {
 pub struct Forward {
     /// Port on 127.0.0.1.
     pub local: u16,
-    /// Port on the balancer.
+    /// The machine, by name and address.
+    pub machine: (&'static str, Ipv4Addr),
+    /// Port on it.
     pub remote: u16,
     /// What answers there.
     pub what: &'static str,
 }
 
-/// The balancer's ports on this computer's loopback.
-pub const FORWARDS: [Forward; 4] = [
-    Forward { local: 8080, remote: 80, what: "bingo over HTTP" },
-    Forward { local: 8443, remote: 443, what: "bingo over HTTPS" },
-    Forward { local: 8404, remote: 8404, what: "HAProxy's statistics" },
-    Forward { local: 7480, remote: 7480, what: "the coordinator's page and metrics" },
-];
+const BALANCER: (&str, Ipv4Addr) = ("lb-1", Ipv4Addr::new(198, 18, 0, 10));
+const MONITORING: (&str, Ipv4Addr) = ("mon-1", Ipv4Addr::new(198, 18, 0, 6));
 
-/// Where the forwards lead.
-pub const FORWARD_TO: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 10);
+/// What a person wants to look at, on this computer's loopback.
+pub const FORWARDS: [Forward; 6] = [
+    Forward { local: 8080, machine: BALANCER, remote: 80, what: "bingo over HTTP" },
+    Forward { local: 8443, machine: BALANCER, remote: 443, what: "bingo over HTTPS" },
+    Forward { local: 8404, machine: BALANCER, remote: 8404, what: "HAProxy's statistics" },
+    Forward { local: 7480, machine: BALANCER, remote: 7480, what: "the coordinator's page and metrics" },
+    Forward { local: 9090, machine: MONITORING, remote: 9090, what: "Prometheus" },
+    Forward { local: 9093, machine: MONITORING, remote: 9093, what: "Alertmanager" },
+];
 
 #[cfg(test)]
 mod tests {
@@ -129,7 +137,10 @@ mod tests {
         assert_eq!(of("bingo-1"), "198.18.0.11");
         assert_eq!(of("bingo-2"), "198.18.0.12");
         assert_eq!(of("db-1"), "198.18.0.5");
-        assert_eq!(of("lb-1"), FORWARD_TO.to_string());
+        for forward in FORWARDS {
+            let (name, address) = forward.machine;
+            assert_eq!(of(name), address.to_string());
+        }
     }
 
     #[test]
@@ -151,7 +162,7 @@ mod tests {
     #[test]
     fn an_unknown_name_is_answered_with_the_known_ones() {
         let error = find(&machines(1), "bingo-2").unwrap_err().to_string();
-        assert_eq!(error, "no machine is called `bingo-2`; there are: lb-1, bingo-1, db-1");
+        assert_eq!(error, "no machine is called `bingo-2`; there are: lb-1, bingo-1, db-1, mon-1");
     }
 
     #[test]

@@ -2,12 +2,13 @@
 //!
 //! In reading order: [`stand`], the machines and what runs on them; [`load`], a steady bounded stream of mixed requests
 //! through the balancer; [`answers`], every answer of it, counted; [`settings`], how fast bingo starts; [`timeline`], what the journals say happened, in
-//! order. Of one node: [`company`], small services beside bingo for what bingo is too slow or too good for; [`judged`], what its agent
+//! order; [`certificates`], of the stand's own CA. Of one node: [`company`], small services beside bingo for what bingo is too slow or too good for; [`judged`], what its agent
 //! makes of its services, to be compared; [`judgement`], another way to judge bingo; [`toys`], services that fail in one way or another;
 //! [`story`], what its journal tells of one service; [`put_back`], for what is changed on it. The scenarios themselves are
 //! tests under `tests/it`; all of them need a stand that is up (`make test` brings one).
 
 pub mod answers;
+pub mod certificates;
 pub mod company;
 pub mod judged;
 pub mod judgement;
@@ -23,7 +24,7 @@ pub use answers::{Answers, Class};
 pub use company::{Companion, Company};
 pub use judged::{Judged, Verdict};
 pub use judgement::Judgement;
-pub use load::{Load, Mix};
+pub use load::{Load, Mix, Paths};
 pub use put_back::PutBack;
 pub use settings::{Settings, Speed};
 pub use stand::Stand;

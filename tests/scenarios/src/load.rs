@@ -30,20 +30,31 @@ pub const LONGEST: Duration = Duration::from_secs(600);
 /// A client's patience with one request: more than any promise of the stand for these paths.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paths {
+    /// GETs of cheap paths.
+    Cheap,
+    /// The same, with POST and DELETE among them.
+    Mixed,
+    /// The five for which users were promised a time, in equal parts.
+    Promised,
+}
+
 /// Which requests, how often.
 #[derive(Clone, Copy, Debug)]
 pub struct Mix {
     /// Requests a second.
     pub rate: u32,
-    /// With POST and DELETE among them; without: GETs of cheap paths only.
-    pub writes: bool,
+    /// What is asked for.
+    pub paths: Paths,
 }
 
 impl Mix {
     /// The steady rate of the assignment, mixed.
     #[must_use]
     pub const fn steady() -> Self {
-        Self { rate: 60, writes: true }
+        Self { rate: 60, paths: Paths::Mixed }
     }
 }
 
@@ -60,12 +71,25 @@ impl Load {
     /// # Errors
     /// When the lab's network cannot be entered or the first answer does not come.
     pub fn start(lab: &Lab, target: SocketAddr, mix: Mix) -> Result<Self> {
+        let lab = lab.clone();
+        Self::begin(target, mix, move || lab.enter_switch())
+    }
+
+    /// The same in the network where its caller is.
+    ///
+    /// # Errors
+    /// When the first answer does not come.
+    pub fn start_here(target: SocketAddr, mix: Mix) -> Result<Self> {
+        Self::begin(target, mix, || Ok(()))
+    }
+
+    fn begin(target: SocketAddr, mix: Mix, enter: impl FnOnce() -> Result<()> + Send + 'static) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let done = Arc::new(AtomicUsize::new(0));
         let (first, started) = std::sync::mpsc::sync_channel(1);
-        let (lab, stopped, counted) = (lab.clone(), Arc::clone(&stop), Arc::clone(&done));
+        let (stopped, counted) = (Arc::clone(&stop), Arc::clone(&done));
         let thread = std::thread::Builder::new().name("load".into()).spawn(move || {
-            lab.enter_switch()?;
+            enter()?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(run(target, mix, &stopped, counted, first))
         })?;
@@ -115,6 +139,15 @@ struct Wanted {
 fn nth(n: u64, mix: Mix) -> Wanted {
     let id = n.wrapping_mul(2_654_435_761) % 280 + 1;
     let get = |path: &'static str, uri: String| Wanted { method: Method::GET, path, uri, body: "", kept: n.is_multiple_of(5) };
+    if mix.paths == Paths::Promised {
+        return match n % 5 {
+            0 => Wanted { method: Method::POST, path: "/operation", uri: "/operation".into(), body: "{\"operation\": 42}", kept: false },
+            1 => get("/db_dummy", "/db_dummy".into()),
+            2 => get("/api/movie/{id}", format!("/api/movie/{id}")),
+            3 => get("/api/customer/{id}", format!("/api/customer/{id}")),
+            _ => get("/api/session/{id}", format!("/api/session/{id}")),
+        };
+    }
     match n % 20 {
         0..5 => get("/ping", "/ping".into()),
         5 => get("/", "/".into()),
@@ -122,18 +155,18 @@ fn nth(n: u64, mix: Mix) -> Wanted {
         9..11 => get("/api/movie/{id}", format!("/api/movie/{id}")),
         11..13 => get("/api/customer/{id}", format!("/api/customer/{id}")),
         13..15 => get("/api/session/{id}", format!("/api/session/{id}")),
-        15 | 16 if mix.writes => {
+        15 | 16 if mix.paths == Paths::Mixed => {
             Wanted { method: Method::POST, path: "/operation", uri: "/operation".into(), body: "{\"operation\": 42}", kept: false }
         }
         // An id far above all data: a DELETE that works and takes nothing away.
-        17 if mix.writes => Wanted {
+        17 if mix.paths == Paths::Mixed => Wanted {
             method: Method::DELETE,
             path: "/api/session/{id}",
             uri: format!("/api/session/{}", 1_000_000_000 + id),
             body: "",
             kept: false,
         },
-        18 if mix.writes => Wanted {
+        18 if mix.paths == Paths::Mixed => Wanted {
             method: Method::POST,
             path: "/api/session",
             uri: "/api/session".into(),

@@ -149,12 +149,13 @@ impl Stand {
     /// # Errors
     /// With what was missing at the end.
     pub fn await_whole(&self) -> Result<()> {
-        self.wait(PATIENCE, |stand| {
-            for node in &stand.nodes {
-                stand.is_in(node)?;
-            }
-            Ok(())
-        })
+        self.wait(PATIENCE, |stand| stand.nodes.iter().try_for_each(|node| stand.is_in(node)))
+    }
+
+    /// What is missing until every server is in rotation and every agent says serving; nothing when it is so.
+    #[must_use]
+    pub fn missing(&self) -> Option<String> {
+        self.nodes.iter().find_map(|node| self.is_in(node).err()).map(|error| format!("{error:#}"))
     }
 
     /// Ok when HAProxy sends traffic to a node and its agent says that it serves; else what is missing.
@@ -218,6 +219,23 @@ impl Stand {
         let shell = format!("echo '{command}' | socat -t 5 - UNIX-CONNECT:/run/haproxy/admin.sock");
         let answer = self.node(BALANCER)?.run(&["sh", "-c", &shell])?;
         ensure!(answer.trim().is_empty(), "HAProxy: {command}: {answer}");
+        Ok(())
+    }
+
+    /// Runs the playbook on the stand once more, as it was made for scenarios, with `arguments` beside.
+    ///
+    /// # Errors
+    /// When it fails; with the end of what it said.
+    pub fn play(&self, arguments: &[&str]) -> Result<()> {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+        let out = std::process::Command::new("target/release/warden-lab")
+            .current_dir(root)
+            .args(["ns", "--", "tests/ansible.sh", "-e", "bingo_scale=0.01", "-e", "@../tests/scenarios/stand.yml"])
+            .args(arguments)
+            .output()
+            .context("target/release/warden-lab, which `make deploy` builds")?;
+        let said = String::from_utf8_lossy(&out.stdout);
+        ensure!(out.status.success(), "the playbook failed: {}", said.get(said.len().saturating_sub(2_000)..).unwrap_or(&said));
         Ok(())
     }
 

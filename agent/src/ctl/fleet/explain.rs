@@ -52,6 +52,9 @@ fn one(fleet: &FleetStatus, backend: &BackendStatus, server: &ServerStatus, now:
     let mut lines = vec![format!("{name} is {}{why}.", paint(confirmed.1.bold(), confirmed.0))];
     let rows: Vec<_> = gates.iter().map(Gate::row).collect();
     lines.extend(columns(&rows).iter().map(|line| format!("  {}", line.trim_end())));
+    // It holds nothing up, and is no good sign.
+    let differs = server.note.as_ref().filter(|note| note.label == "disagreement");
+    lines.extend(differs.map(|note| paint(CARE, sentence(&note.text))));
     lines.push(by_plan(fleet, backend, server, now));
     if let Some(id) = &server.incident {
         lines.push(format!("incident {}: agentctl incident show {} on the node", sentence(id), sentence(id)));

@@ -7,3 +7,4 @@ SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', :'owner', :'password') \gexec
 -- The encoding is said, because a minimal machine has no locale and its cluster is plain ASCII.
 SELECT format('CREATE DATABASE %I OWNER %I ENCODING ''UTF8'' LC_COLLATE ''C.UTF-8'' LC_CTYPE ''C.UTF-8'' TEMPLATE template0', :'database', :'owner')
 WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = :'database') \gexec
+SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', :'database') \gexec

@@ -26,11 +26,24 @@ struct Modelled {
     admin: u32,
     /// Requests that it has.
     sessions: u64,
+    /// Requests that it was ever sent, and those of them that failed.
+    counted: (u64, u64),
 }
 
 impl Modelled {
     fn new(name: &'static str, has_agent: bool, fit: bool) -> Self {
-        Self { name, has_agent, fit, health: RISE + FALL - 1, failed: false, agent_up: true, agent_enabled: true, admin: 0, sessions: 0 }
+        Self {
+            name,
+            has_agent,
+            fit,
+            health: RISE + FALL - 1,
+            failed: false,
+            agent_up: true,
+            agent_enabled: true,
+            admin: 0,
+            sessions: 0,
+            counted: (0, 0),
+        }
     }
 
     fn runs(&self) -> bool {
@@ -117,6 +130,14 @@ impl Fake {
 
     pub(crate) fn sessions(&self, name: &str, sessions: u64) {
         self.with(|model| model.server(name).unwrap().sessions = sessions);
+    }
+
+    /// It is sent so many requests, of which so many fail.
+    pub(crate) fn traffic(&self, name: &str, requests: u64, failed: u64) {
+        self.with(|model| {
+            let counted = &mut model.server(name).unwrap().counted;
+            (counted.0, counted.1) = (counted.0 + requests, counted.1 + failed);
+        });
     }
 
     pub(crate) fn trouble(&self, trouble: Option<Trouble>) {
@@ -213,6 +234,7 @@ impl Model {
             fqdn: None,
             operation: if server.runs() { Operation::Running } else { Operation::Stopped },
             admin: server.admin,
+            ours: false,
             weight: 1,
             configured_weight: 1,
             check: Check { enabled: true, outcome: if server.failed { Outcome::Failed } else { Outcome::Passed } },
@@ -293,8 +315,15 @@ impl RuntimeApi for Fake {
                     }
                     Push::AgentDown(_) => server.agent_up = false,
                     Push::HealthDown(_) => server.health = 0,
+                    Push::Drain(_) => server.admin = 8,
+                    Push::Ready(_) => server.admin = 0,
                 }
-                let label = if matches!(push, Push::AgentDown(_)) { "agent down" } else { "health down" };
+                let label = match push {
+                    Push::AgentDown(_) => "agent down",
+                    Push::HealthDown(_) => "health down",
+                    Push::Drain(_) => "state drain",
+                    Push::Ready(_) => "state ready",
+                };
                 model.pushed.push((format!("{label} {name}"), said));
                 outcomes.push(Ok(()));
             }
@@ -309,7 +338,12 @@ impl RuntimeApi for Fake {
             Ok(model
                 .servers
                 .iter()
-                .map(|server| Counters { id: ServerId::new("app", server.name), requests: 0, errors: 0, sessions: server.sessions })
+                .map(|server| Counters {
+                    id: ServerId::new("app", server.name),
+                    requests: server.counted.0,
+                    errors: server.counted.1,
+                    sessions: server.sessions,
+                })
                 .collect())
         })
     }

@@ -7,6 +7,7 @@ pub(crate) mod voice;
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -22,7 +23,13 @@ pub(crate) async fn until<S: Debug, F: Future<Output = Result<T, S>>, T>(what: &
     }
 }
 
-/// A TCP port on loopback that was free a moment ago.
+/// A TCP port on loopback that is free. It lies below those the kernel hands out itself (32,768 by default), so that no connection of
+/// another test takes it before the one it is for has bound it, and each process begins elsewhere.
 pub(crate) fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = std::process::id().wrapping_mul(31);
+    std::iter::from_fn(|| Some(10_000 + (first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 22_000) as u16))
+        .take(22_000)
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .unwrap()
 }

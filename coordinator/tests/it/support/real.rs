@@ -25,6 +25,9 @@ pub(crate) struct Haproxy {
     pub(crate) backends: [Backend; 3],
 }
 
+/// Connections enough for everybody in a test.
+const ROOMY: &str = "stats maxconn 64";
+
 fn binary() -> PathBuf {
     let named = std::env::var_os("WARDEN_TEST_HAPROXY").map(PathBuf::from);
     let places = named.into_iter().chain(["/usr/sbin/haproxy", "/usr/local/sbin/haproxy"].map(PathBuf::from));
@@ -40,24 +43,49 @@ impl Haproxy {
 
     /// `server`: more words on every server's line.
     pub(crate) async fn start_with(bare: bool, server: &str) -> Self {
+        Self::launch(free_port(), true, bare, server, ROOMY, |_| String::new()).await
+    }
+
+    /// With more behind the last line of its configuration; `more` gets the port of a backend that is fit.
+    pub(crate) async fn and(more: impl FnOnce(u16) -> String) -> Self {
+        Self::launch(free_port(), true, true, "", ROOMY, more).await
+    }
+
+    /// With room for so many connections on its runtime socket.
+    pub(crate) async fn tight(connections: usize) -> Self {
+        Self::launch(free_port(), true, true, "", &format!("stats maxconn {connections}"), |_| String::new()).await
+    }
+
+    /// Another one with the same servers, by name, which asks the same coordinator.
+    pub(crate) async fn beside(other: &Self) -> Self {
+        Self::launch(other.agent_port, true, false, "", ROOMY, |_| String::new()).await
+    }
+
+    /// `n1` and `n2` without an agent check.
+    pub(crate) async fn plain() -> Self {
+        Self::launch(free_port(), false, false, "", ROOMY, |_| String::new()).await
+    }
+
+    async fn launch(agent_port: u16, agent: bool, bare: bool, server: &str, global: &str, more: impl FnOnce(u16) -> String) -> Self {
         let folder = tempfile::Builder::new().prefix("warden-haproxy-").tempdir_in("/tmp").unwrap();
         let backends = [Backend::start().await, Backend::start().await, Backend::start().await];
-        let (front, agent_port) = (free_port(), free_port());
+        let front = free_port();
         let socket = folder.path().join("haproxy.sock");
         let mut config = format!(
-            "global\n  stats socket {} mode 660 level admin\n  stats maxconn 64\n  max-spread-checks 50ms\n  hard-stop-after 5s\n\
+            "global\n  stats socket {} mode 660 level admin\n  {global}\n  max-spread-checks 50ms\n  hard-stop-after 5s\n\
              defaults\n  mode http\n  timeout connect 1s\n  timeout client 5s\n  timeout server 5s\n  option http-server-close\n\
              frontend fe\n  bind 127.0.0.1:{front}\n  default_backend app\n\
              backend app\n  option httpchk GET /ping\n  default-server check inter 300ms fall 2 rise 2 {server}\n",
             socket.display()
         );
-        let agent = format!("agent-check agent-addr 127.0.0.1 agent-port {agent_port} agent-inter 100ms");
         for (name, backend) in [("n1", &backends[0]), ("n2", &backends[1])] {
-            writeln!(config, "  server {name} 127.0.0.1:{} {agent} agent-send \"app/{name}\\n\"", backend.port).unwrap();
+            let asks = format!("agent-check agent-addr 127.0.0.1 agent-port {agent_port} agent-inter 100ms agent-send \"app/{name}\\n\"");
+            writeln!(config, "  server {name} 127.0.0.1:{} {}", backend.port, if agent { &asks } else { "" }).unwrap();
         }
         if bare {
             writeln!(config, "  server bare 127.0.0.1:{}", backends[2].port).unwrap();
         }
+        config += &more(backends[2].port);
         std::fs::write(folder.path().join("haproxy.cfg"), config).unwrap();
         let master = spawn(&folder);
         let haproxy = Self { folder, master, front, agent_port, backends };
@@ -67,6 +95,10 @@ impl Haproxy {
 
     pub(crate) fn socket(&self) -> PathBuf {
         self.folder.path().join("haproxy.sock")
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.path().join("haproxy.cfg")
     }
 
     pub(crate) fn backend(&self, name: &str) -> &Backend {
@@ -96,11 +128,27 @@ impl Haproxy {
         Ok(answer)
     }
 
+    /// Ends every connection to the runtime socket.
+    pub(crate) async fn end_runtime_connections(&self) {
+        for session in self.operator("show sess").await.lines().filter(|line| line.contains(" fe=GLOBAL ")) {
+            let (address, _) = session.split_once(':').unwrap();
+            self.operator(&format!("shutdown session {address}")).await;
+        }
+    }
+
     /// The admin state of a server, as HAProxy has it.
     pub(crate) async fn admin(&self, name: &str) -> u32 {
         let state = self.operator("show servers state app").await;
         let row = state.lines().find(|line| line.split(' ').nth(3) == Some(name)).unwrap_or_else(|| panic!("no {name} in {state}"));
         row.split(' ').nth(6).unwrap().parse().unwrap()
+    }
+
+    /// A column of `show stat` for a server of `app`.
+    pub(crate) async fn stat(&self, name: &str, column: &str) -> String {
+        let stat = self.operator("show stat").await;
+        let at = stat.lines().next().unwrap().trim_start_matches("# ").split(',').position(|title| title == column).unwrap();
+        let row = stat.lines().find(|line| line.starts_with(&format!("app,{name},"))).unwrap_or_else(|| panic!("no {name} in {stat}"));
+        row.split(',').nth(at).unwrap().to_owned()
     }
 
     pub(crate) async fn worker(&self) -> i32 {
@@ -136,8 +184,17 @@ impl Haproxy {
 
     /// `systemctl restart haproxy`.
     pub(crate) async fn restart(&mut self) {
+        self.stop();
+        self.begin_again().await;
+    }
+
+    pub(crate) fn stop(&mut self) {
         self.signal(Signal::SIGTERM);
         self.master.wait().unwrap();
+    }
+
+    /// After a stop.
+    pub(crate) async fn begin_again(&mut self) {
         self.master = spawn(&self.folder);
         until("the new HAProxy answers", || async { self.try_operator("show info").await.map(drop).map_err(|error| error.to_string()) })
             .await;

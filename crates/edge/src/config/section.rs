@@ -188,6 +188,13 @@ impl<'t> Section<'t> {
         None
     }
 
+    /// A table that is one value: `name = { … }`.
+    pub fn value_table(&self, key: &'static str) -> Option<Section<'t>> {
+        let found = self.table(key);
+        self.look(key, false);
+        found
+    }
+
     /// The tables below a table, by their free names: `[key.NAME]`.
     pub fn named_tables(&self, key: &'static str) -> Vec<(Found<String>, Section<'t>)> {
         let Some(parent) = self.table(key) else { return Vec::new() };
@@ -253,6 +260,16 @@ impl<'t> Section<'t> {
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
         if let Value::Table(entries) = &self.node.value { entries.contains_key(key) } else { false }
+    }
+
+    /// True when the key stands there with `true` or `false`, for keys that take it as well as something else.
+    #[must_use]
+    pub fn is_boolean(&self, key: &str) -> bool {
+        if let Value::Table(entries) = &self.node.value {
+            matches!(entries.get(key), Some((_, Node { value: Value::Boolean(_), .. })))
+        } else {
+            false
+        }
     }
 
     /// True when the key stands there with a text, for keys that take text as well as something else.

@@ -80,9 +80,11 @@ impl Door {
             // Above the limit it waits here, and no longer than for a handshake.
             Ok((accepted, self.server.permit().await))
         };
+        // On the heap while it lasts: what a task can hold in one of its states, it holds in all of them.
+        let let_in = Box::pin(timeout(self.deadline, let_in));
         let let_in = tokio::select! {
             biased;
-            let_in = timeout(self.deadline, let_in) => let_in.unwrap_or(Err(Refused::Slow)),
+            let_in = let_in => let_in.unwrap_or(Err(Refused::Slow)),
             () = place.lost() => Err(Refused::Slow),
         };
         drop(place);
@@ -93,11 +95,11 @@ impl Door {
         let name = peer.names.first().unwrap_or(&peer.subject).clone();
         let mut place = self.callers.enter(name);
         let acceptor = self.acceptor.clone();
-        let connection = self.server.connection(
+        let connection = Box::pin(self.server.connection(
             stream,
             move |request| drop(request.extensions_mut().insert(Certified(Arc::clone(&peer)))),
             move || acceptor.serial() != Some(serial),
-        );
+        ));
         tokio::select! {
             () = connection => {}
             () = place.lost() => tracing::debug!(from = %from, "a connection was closed: newer ones have the same name"),

@@ -47,6 +47,8 @@ pub enum Role {
         /// The only DNS name that the certificate may have.
         name: String,
     },
+    /// The one that connects, for a person: under one name, whichever it is.
+    Operator,
 }
 
 /// One of the three files.
@@ -125,7 +127,7 @@ impl Identity {
         verify(role, &roots, &chain, &certificate, now).map_err(|error| unfit(words(&error, &files.ca)))?;
         let end = match role {
             Role::Server => server(roots, chain, key).map(|config| End::Server(Arc::new(config))),
-            Role::Client { .. } => client(roots, chain, key).map(|config| End::Client(Tls::of(config))),
+            Role::Client { .. } | Role::Operator => client(roots, chain, key).map(|config| End::Client(Tls::of(config))),
         };
         Ok(Self { end: end.map_err(|error| unusable(Which::Cert, error))?, certificate, authorities, serial })
     }
@@ -243,7 +245,10 @@ fn fits(role: &Role, certificate: &Certificate) -> Result<(), String> {
             let is = if certificate.names.is_empty() { "nobody".to_owned() } else { format!("{:?}", certificate.names.join(", ")) };
             Err(format!("names {is}, and must name {name:?} alone (subject alternative name, DNS); issue one for this machine"))
         }
-        Role::Server | Role::Client { .. } => Ok(()),
+        Role::Operator if certificate.names.len() != 1 => {
+            Err("must name you and nobody else (one subject alternative name, DNS); issue one that the coordinator knows".to_owned())
+        }
+        Role::Server | Role::Client { .. } | Role::Operator => Ok(()),
     }
 }
 
@@ -259,7 +264,7 @@ fn verify(
     let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now).unwrap_or(0)));
     let unusable = |error: rustls::server::VerifierBuilderError| Error::General(error.to_string());
     match role {
-        Role::Client { .. } => {
+        Role::Client { .. } | Role::Operator => {
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), provider()).build().map_err(unusable)?;
             verifier.verify_client_cert(leaf, between, now).map(drop)
         }

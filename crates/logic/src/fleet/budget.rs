@@ -60,6 +60,20 @@ impl Share {
     }
 }
 
+impl Share {
+    /// True when `part` of `all` is this or more; of nothing it never is.
+    #[must_use]
+    pub const fn reached_by(self, part: u64, all: u64) -> bool {
+        all > 0 && part.saturating_mul(1_000) >= all.saturating_mul(self.0 as u64)
+    }
+
+    /// Half of it.
+    #[must_use]
+    pub const fn half(self) -> Self {
+        Self(self.0 / 2)
+    }
+}
+
 impl fmt::Display for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", f64::from(self.0) / 1_000.0)

@@ -130,7 +130,8 @@ fn wish<'a>(scene: &Scene<'_>, permits: &Permits, server: &'a Server) -> Wish<'a
     if let Some(mark) = server.mark() {
         return wish(Want::Leave, Some(Note::Operator(mark)));
     }
-    if !server.asks(agent_port) {
+    // What is still drained by us goes back, also after the lever was changed.
+    if !scene.policy.moves(server) && !server.ours {
         let missed = said.map(|_| Note::NoLever { agent_port });
         return wish(Want::Leave, missed);
     }

@@ -101,13 +101,13 @@ impl Entry {
     /// has passed all that time. Nobody else would ever put it back.
     ///
     /// A coordinator that was restarted does not know whether it was the one who took it out; a server that is stopped
-    /// while its check passes, without a person's mark, is stopped by the agent channel, which is nobody else's.
+    /// while its check passes, without a person's mark, is stopped by the agent channel, which is nobody else's. A drain of ours is known.
     #[must_use]
     pub fn orphaned(&self, now: Moment, span: Span, server: &Server) -> bool {
         let kept_out = match self.verdict {
             Some(Verdict::Out(_)) => true,
             Some(Verdict::In) => false,
-            None => server.operation == Operation::Stopped,
+            None => server.ours || server.operation == Operation::Stopped,
         };
         kept_out && now.since(self.spoken_for) >= span && self.passing_since.is_some_and(|since| now.since(since) >= span)
     }

@@ -3,11 +3,12 @@
 //! Which bit was set by whom was measured, see the fields. There is no author and no time in any of them: a mark that is
 //! not ours is a person's.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
 /// A server's full name, as HAProxy writes it: `backend/server`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServerId {
     /// The backend.
     pub backend: Arc<str>,
@@ -19,6 +20,20 @@ impl ServerId {
     /// From both names.
     pub fn new(backend: impl Into<Arc<str>>, server: impl Into<Arc<str>>) -> Self {
         Self { backend: backend.into(), server: server.into() }
+    }
+}
+
+/// By name. Names that are shared are equal without a look at them: maps of thousands of servers are searched in every cycle.
+impl Ord for ServerId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_name = |one: &Arc<str>, other: &Arc<str>| if Arc::ptr_eq(one, other) { Ordering::Equal } else { one.cmp(other) };
+        by_name(&self.backend, &other.backend).then_with(|| by_name(&self.server, &other.server))
+    }
+}
+
+impl PartialOrd for ServerId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -63,6 +78,8 @@ pub struct Server {
     pub operation: Operation,
     /// HAProxy's `srv_admin_state`.
     pub admin: u32,
+    /// The drain that it carries is our own ([`super::marks`]), and no person's.
+    pub ours: bool,
     /// The weight in force.
     pub weight: u32,
     /// The weight it was configured with.
@@ -145,6 +162,7 @@ impl Mark {
 const ADMIN_MAINTENANCE: u32 = 0x23;
 /// Drain by the CLI (0x08) or inherited (0x10).
 const ADMIN_DRAIN: u32 = 0x18;
+const BY_COMMAND: u32 = 0x08;
 
 impl Server {
     /// The mark of somebody else, if it carries one: then hands off.
@@ -152,7 +170,7 @@ impl Server {
     pub const fn mark(&self) -> Option<Mark> {
         if self.admin & ADMIN_MAINTENANCE != 0 {
             Some(Mark::Maintenance)
-        } else if self.admin & ADMIN_DRAIN != 0 {
+        } else if self.admin & ADMIN_DRAIN != 0 && !self.ours {
             Some(Mark::Drain)
         } else if self.agent.configured && !self.agent.enabled {
             Some(Mark::AgentDisabled)
@@ -167,6 +185,12 @@ impl Server {
         self.admin & (ADMIN_MAINTENANCE | ADMIN_DRAIN) == 0
             && self.weight > 0
             && matches!(self.operation, Operation::Starting | Operation::Running)
+    }
+
+    /// It is drained by a command on the socket, whoever's, and by nothing else.
+    #[must_use]
+    pub const fn drained_by_command(&self) -> bool {
+        self.admin & ADMIN_DRAIN == BY_COMMAND
     }
 
     /// True when the coordinator's agent port is what HAProxy asks about this server.

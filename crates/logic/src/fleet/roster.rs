@@ -47,6 +47,8 @@ struct Rival {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Roster {
     nodes: BTreeMap<String, Node>,
+    /// Grows with every node and service that comes, goes, or says that it is somewhere else.
+    shape: u64,
 }
 
 /// Why a report was not taken. The roster is as it was, but for the count of a rival's reports.
@@ -103,6 +105,12 @@ impl Roster {
         self.nodes.get(name)
     }
 
+    /// Another number means that somebody may speak for another server than before.
+    #[must_use]
+    pub const fn shape(&self) -> u64 {
+        self.shape
+    }
+
     /// Takes a report. Says whether anything changed that a decision depends on.
     ///
     /// # Errors
@@ -114,6 +122,7 @@ impl Roster {
             let node =
                 Node { speaker, seq: report.seq, heard: now, agent_version: report.agent_version, services: report.services, rival: None };
             self.nodes.insert(report.node, node);
+            self.shape += 1;
             return Ok(true);
         };
         let was_fresh = node.fresh(now, lease);
@@ -129,6 +138,7 @@ impl Roster {
             return Err(Refused::Overtaken { held: node.seq, came: report.seq });
         }
         let changed = replaced || !was_fresh || !same(&node.services, &report.services);
+        self.shape += u64::from(!same_places(&node.services, &report.services));
         node.seq = report.seq;
         node.heard = now;
         node.agent_version = report.agent_version;
@@ -144,6 +154,7 @@ impl Roster {
         let silent = self.nodes.iter().filter(|(_, node)| !node.fresh(now, lease)).min_by_key(|(_, node)| node.heard);
         let Some(name) = silent.map(|(name, _)| name.clone()) else { return Err(Refused::Full) };
         self.nodes.remove(&name);
+        self.shape += 1;
         Ok(())
     }
 }
@@ -165,6 +176,13 @@ impl Node {
         };
         self.rival = Some(Rival { speaker, refused, heard: now });
     }
+}
+
+/// True when two snapshots speak of the same services in the same places.
+fn same_places(old: &[ServiceReport], new: &[ServiceReport]) -> bool {
+    let same =
+        |(old, new): (&ServiceReport, &ServiceReport)| old.unit == new.unit && old.backend == new.backend && old.address == new.address;
+    old.len() == new.len() && old.iter().zip(new).all(same)
 }
 
 /// True when two snapshots say the same but for clocks and counters.

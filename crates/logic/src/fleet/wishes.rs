@@ -1,11 +1,15 @@
-//! What operators want of the fleet until they take it back: nothing by plan for a while, and servers that shall be out.
+//! What operators want of the fleet until they take it back: nothing by plan for a while, servers that shall be out, and a roll.
 //!
 //! Guarantees: a wish outlives the coordinator and the machine, see [`Kept`]; a pause that ends by itself ends at its time, and a step of
 //! the wall clock while nobody ran never makes it longer than it was asked for. What a wish leads to is decided elsewhere: a pause by
 //! [`super::permits`], a drained server by [`super::judge`]. Neither ever delays putting a server back.
 
+use super::ledger::Ledger;
 use super::matching::Matches;
 use super::observed::{Observed, ServerId};
+use super::roll::{self, Asked, Roll};
+use super::roster::Roster;
+use super::{Policy, Scene};
 use crate::moment::{Moment, Span};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,6 +68,10 @@ pub enum Wish {
         /// Likewise.
         name: String,
     },
+    /// Every server of a backend restarted once.
+    Roll(Asked),
+    /// The end of a roll that is under way; one that is over is forgotten.
+    EndRoll,
 }
 
 /// What has become of a wish.
@@ -77,6 +85,12 @@ pub enum Granted {
     Drained(Vec<ServerId>),
     /// These no longer.
     Undrained(Vec<(ServerId, Word)>),
+    /// A roll begins.
+    Rolled,
+    /// This one begins nothing more.
+    RollEnded(Word),
+    /// This one was over already, and is not shown any more.
+    RollForgotten(Word),
 }
 
 /// Why nothing has: one sentence with a remedy.
@@ -93,17 +107,23 @@ pub enum Refusal {
 pub struct Wishes {
     pause: Option<Pause>,
     drains: BTreeMap<ServerId, Word>,
+    /// Under way, or over and still shown.
+    roll: Option<Roll>,
 }
 
-/// What is known of names when a wish comes in.
+/// What is known when a wish comes in: a [`Scene`] without the wishes.
 #[derive(Clone, Copy, Debug)]
-pub struct Names<'a> {
+pub struct Known<'a> {
+    /// What the configuration lays down.
+    pub policy: &'a Policy,
     /// HAProxy's servers.
     pub observed: &'a Observed,
+    /// What the agents said last.
+    pub roster: &'a Roster,
     /// Whose agents speak for them.
     pub matches: &'a Matches,
-    /// Who is not asked about there cannot be drained.
-    pub agent_port: u16,
+    /// What was decided before.
+    pub ledger: &'a Ledger,
 }
 
 impl Wishes {
@@ -133,7 +153,7 @@ impl Wishes {
     ///
     /// # Errors
     /// See [`Refusal`].
-    pub fn take(&mut self, now: Moment, names: Option<Names<'_>>, wish: Wish, word: Word) -> Result<Granted, Refusal> {
+    pub fn take(&mut self, now: Moment, known: Option<Known<'_>>, wish: Wish, word: Word) -> Result<Granted, Refusal> {
         match wish {
             Wish::Pause { lasts } => {
                 let pause = Pause { word, lasts, until: lasts.map(|lasts| now.plus(lasts)) };
@@ -146,30 +166,50 @@ impl Wishes {
                 held.map(Granted::Resumed).ok_or_else(|| Refusal::Refused("nothing is paused".to_owned()))
             }
             Wish::Drain { name } => {
-                let names = names.ok_or_else(nobody_knows)?;
-                let servers = names.meant(&name)?;
-                let moved = |id: &&ServerId| names.observed.server(id).is_some_and(|server| server.asks(names.agent_port));
+                let known = known.ok_or_else(nobody_knows)?;
+                let servers = known.meant(&name)?;
+                let agent_port = known.policy.agent_port;
+                let moved = |id: &&ServerId| known.observed.server(id).is_some_and(|server| known.policy.moves(server));
                 if let Some(id) = servers.iter().find(|id| !moved(id)) {
                     let text = format!(
                         "HAProxy does not ask the coordinator about {id}, so it cannot be taken out: give the server `agent-check agent-addr \
-                         127.0.0.1 agent-port {} agent-inter 200ms agent-send \"BACKEND/SERVER\\n\"`, or use HAProxy's own `set server {id} \
-                         state drain`",
-                        names.agent_port
+                         127.0.0.1 agent-port {agent_port} agent-inter 200ms agent-send \"BACKEND/SERVER\\n\"`, or use HAProxy's own `set server {id} \
+                         state drain`"
                     );
                     return Err(Refusal::Refused(text));
                 }
                 self.drains.extend(servers.iter().map(|id| (id.clone(), word.clone())));
                 Ok(Granted::Drained(servers))
             }
-            Wish::Undrain { name } => self.undrain(names, &name),
+            Wish::Undrain { name } => self.undrain(known, &name),
+            Wish::Roll(asked) => {
+                let known = known.ok_or_else(nobody_knows)?;
+                if let Some(roll) = self.roll.as_ref().filter(|roll| roll.ended().is_none()) {
+                    let text =
+                        format!("a roll of {} by {} is under way: `agentctl fleet roll --stop` ends it", roll.backend(), roll.word());
+                    return Err(Refusal::Refused(text));
+                }
+                let roll = Roll::new(&known.scene(now, self), &asked, word).map_err(Refusal::Refused)?;
+                self.roll = Some(roll);
+                Ok(Granted::Rolled)
+            }
+            Wish::EndRoll => {
+                let roll = self.roll.as_mut().ok_or_else(|| Refusal::Refused("nothing is rolled".to_owned()))?;
+                let of = roll.word().clone();
+                if roll.stop(&word) {
+                    return Ok(Granted::RollEnded(of));
+                }
+                self.roll = None;
+                Ok(Granted::RollForgotten(of))
+            }
         }
     }
 
     /// One that HAProxy does not have any more is known by its name alone.
-    fn undrain(&mut self, names: Option<Names<'_>>, name: &str) -> Result<Granted, Refusal> {
+    fn undrain(&mut self, known: Option<Known<'_>>, name: &str) -> Result<Granted, Refusal> {
         let named = |id: &&ServerId| id.to_string() == name || *id.server == *name;
         let held: Vec<ServerId> = self.drains.keys().filter(named).cloned().collect();
-        let meant = match names.map(|names| names.meant(name)) {
+        let meant = match known.map(|known| known.meant(name)) {
             Some(Err(Refusal::Unknown(_))) | None if !held.is_empty() => held,
             Some(meant) => meant?,
             None => return Err(nobody_knows()),
@@ -180,6 +220,20 @@ impl Wishes {
             return Err(Refusal::Refused(format!("no drain of ours is on {}: {by_hand}", listed(&meant))));
         }
         Ok(Granted::Undrained(over))
+    }
+
+    /// The roll that is under way, or was last.
+    #[must_use]
+    pub const fn roll(&self) -> Option<&Roll> {
+        self.roll.as_ref()
+    }
+
+    /// Looks at the roll that is under way.
+    pub fn review_roll(&mut self, now: Moment, known: Known<'_>) -> Vec<roll::News> {
+        let Some(mut roll) = self.roll.take() else { return Vec::new() };
+        let news = roll.review(&known.scene(now, self));
+        self.roll = Some(roll);
+        news
     }
 
     /// As it is written down.
@@ -196,7 +250,7 @@ impl Wishes {
             server: id.server.to_string(),
             word: word.clone(),
         };
-        Kept { v: VERSION, pause, drains: self.drains.iter().map(drain).collect() }
+        Kept { v: VERSION, pause, drains: self.drains.iter().map(drain).collect(), roll: self.roll.as_ref().map(Roll::keep) }
     }
 
     /// From what was written down, perhaps by another boot's clock.
@@ -214,11 +268,18 @@ impl Wishes {
             Pause { word: pause.word, lasts, until: left.map(|left| now.plus(left)) }
         });
         let drains = kept.drains.into_iter().map(|drain| (ServerId::new(drain.backend, drain.server), drain.word)).collect();
-        Ok(Self { pause, drains })
+        Ok(Self { pause, drains, roll: kept.roll.map(|roll| Roll::restore(roll, now)) })
     }
 }
 
-impl Names<'_> {
+impl<'a> Known<'a> {
+    /// With these wishes.
+    #[must_use]
+    pub const fn scene(self, now: Moment, wishes: &'a Wishes) -> Scene<'a> {
+        let Self { policy, observed, roster, matches, ledger } = self;
+        Scene { now, policy, observed, roster, matches, ledger, wishes }
+    }
+
     /// The servers of this node, or of this name, or the one server.
     fn meant(&self, name: &str) -> Result<Vec<ServerId>, Refusal> {
         let servers = || self.observed.servers.iter().map(|server| &server.id);
@@ -260,6 +321,8 @@ pub struct Kept {
     pause: Option<KeptPause>,
     #[serde(default)]
     drains: Vec<KeptDrain>,
+    #[serde(default)]
+    roll: Option<roll::Kept>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

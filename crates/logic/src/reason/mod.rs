@@ -175,6 +175,10 @@ labels! {
     RecycleAge = "recycle_age",
     /// Its memory makes a planned restart due.
     RecycleMemory = "recycle_memory",
+    /// Live traffic fails more often than it should.
+    Witness = "witness",
+    /// A roll of the fleet makes a planned restart due.
+    Roll = "roll",
     /// A planned restart did not come about.
     PlannedGivenUp = "planned_given_up",
     /// In shadow mode: it would have been restarted.
@@ -234,6 +238,8 @@ mod tests {
             Reason::suspect_line("journal: slow", 1, 3, span),
             Reason::suspect_lines("journal: slow", 3, span),
             Reason::lines_ceased(),
+            Reason::witness(30, 150, span),
+            Reason::witness_content(),
             Reason::held("refused"),
             Reason::hold_over(),
             Reason::maintenance("anna", "a new disk"),
@@ -242,6 +248,7 @@ mod tests {
             Reason::asked_to_restart("anna", ""),
             Reason::too_old(span),
             Reason::too_heavy(2_000_000, 1_000_000),
+            Reason::rolled(),
             Reason::leaving(&Reason::too_old(span)),
             Reason::restart_began_past_limit(&cause()),
             Reason::would_restart(&cause(), span),

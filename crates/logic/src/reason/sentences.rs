@@ -152,6 +152,10 @@ impl Reason {
         Self::new(Label::RecycleAge, format!("the process is {age} old and is recycled before its age becomes a problem"))
     }
 
+    pub fn rolled() -> Self {
+        Self::new(Label::Roll, "a roll of the fleet restarts every server once".to_owned())
+    }
+
     pub fn too_heavy(held: u64, above: u64) -> Self {
         let mib = |bytes: u64| format!("{:.1} MiB", bytes as f64 / 1_048_576.0);
         Self::new(Label::RecycleMemory, format!("it holds {}, more than the {} it is recycled at", mib(held), mib(above)))
@@ -183,6 +187,15 @@ impl Reason {
             Label::Shadow,
             format!("shadow mode: here it would have been restarted; again in {delay} unless it recovers: {}", cause.text),
         )
+    }
+
+    pub fn witness(failed: u64, requests: u64, window: Span) -> Self {
+        let text = format!("HAProxy saw {failed} of {requests} requests to it fail within {window}; its own probes do not say why");
+        Self::new(Label::Witness, text)
+    }
+
+    pub fn witness_content() -> Self {
+        Self::new(Label::Recovered, "live traffic no longer fails")
     }
 
     pub fn lines_ceased() -> Self {

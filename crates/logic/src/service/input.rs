@@ -270,6 +270,25 @@ pub struct TrafficSeen {
     /// what is out by its word and fails even so is then restarted without one.
     #[serde(default)]
     pub waits: bool,
+    /// The instance that a roll of the fleet restarts. No other one is meant.
+    #[serde(default)]
+    pub roll: Option<Invocation>,
+    /// Live traffic speaks against it.
+    #[serde(default)]
+    pub witness: Option<Witness>,
+}
+
+/// What the balancer sees of live traffic, where that is suspect evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Witness {
+    /// The instance that had it.
+    pub invocation: Invocation,
+    /// Requests that it was sent.
+    pub requests: u64,
+    /// Those that failed, or were sent elsewhere because they did.
+    pub failed: u64,
+    /// Over how long.
+    pub window: Span,
 }
 
 /// Names a permit of a coordinator's: its own number.

@@ -106,14 +106,16 @@ impl Machine {
         self.suspicious().any(|(policy, hits)| hits.count(policy, now) >= policy.count)
     }
 
-    /// Suspect lines still count, be it too few.
+    /// Suspect lines still count, be it too few, or live traffic speaks against it.
     pub(super) fn suspicion_stands(&self, now: Moment) -> bool {
-        self.suspicious().any(|(policy, hits)| hits.count(policy, now) > 0)
+        self.witness().is_some() || self.suspicious().any(|(policy, hits)| hits.count(policy, now) > 0)
     }
 
     /// When none of them counts any more by the lapse of time alone.
     pub(super) fn suspicion_over(&self) -> Option<Moment> {
-        self.suspicious().filter_map(|(policy, hits)| hits.over(policy)).max()
+        // What live traffic says ends by another word.
+        let lines = self.suspicious().filter_map(|(policy, hits)| hits.over(policy)).max();
+        lines.filter(|_| self.witness().is_none())
     }
 
     /// A fatal line was dismissed: what was counted towards it is gone.

@@ -1,4 +1,4 @@
-//! Restarts that are not urgent: by age, by memory, by an operator's word. Out of rotation first, with a permit where there
+//! Restarts that are not urgent: by age, by memory, by a roll of the fleet, by an operator's word. Out of rotation first, with a permit where there
 //! is a coordinator to give one. They count in neither row, window nor penalty, and open no incident.
 
 use super::input::{Effect, PermitId, TrafficSeen};
@@ -28,6 +28,7 @@ const AGE_SALT: u64 = 0x0A6E_0A6E;
 pub(super) enum Action {
     Age,
     Memory,
+    Roll,
     Operator,
 }
 
@@ -36,14 +37,20 @@ impl Action {
         match self {
             Self::Age => "recycle_age",
             Self::Memory => "recycle_memory",
+            Self::Roll => "roll",
             Self::Operator => "operator",
         }
+    }
+
+    /// The word of one that needs a permit.
+    fn is_recycling(word: &str) -> bool {
+        [Self::Age, Self::Memory, Self::Roll].iter().any(|action| action.word() == word)
     }
 
     /// An operator's word is leave enough.
     const fn needs_permit(self) -> bool {
         match self {
-            Self::Age | Self::Memory => true,
+            Self::Age | Self::Memory | Self::Roll => true,
             Self::Operator => false,
         }
     }
@@ -83,15 +90,17 @@ impl Machine {
     }
 
     /// Which recycling it is due for, and since when. Only what has served for a while is recycled, so that a limit which
-    /// is too low for the service does not become a storm of restarts.
+    /// is too low for the service does not become a storm of restarts; a roll names the one instance that it is about.
     pub(super) fn recycle_due(&self) -> Option<(Moment, Action)> {
         let State::Serving { healthy_since } = self.state else { return None };
         let instance = self.instance?;
         let heavy = self.memory.zip(self.policy.recycle.above).is_some_and(|(held, above)| held > above);
         let earliest = self.recycle_after.max(healthy_since.plus(self.policy.restart.max_delay));
+        let roll = self.traffic.is_some_and(|seen| seen.roll == Some(instance.invocation));
+        let roll = roll.then_some((self.recycle_after, Action::Roll));
         let age = self.recycle_at(&instance).map(|at| (at.max(earliest), Action::Age));
         let memory = heavy.then_some((earliest, Action::Memory));
-        age.into_iter().chain(memory).min_by_key(|(at, _)| *at)
+        roll.into_iter().chain(age).chain(memory).min_by_key(|(at, _)| *at)
     }
 
     /// When a recycling may begin.
@@ -112,10 +121,9 @@ impl Machine {
     #[must_use]
     pub fn accepts_permit(&self, permit: PermitId, action: &str) -> bool {
         let suspect = || self.state.trouble().is_some_and(|trouble| trouble.evidence == Evidence::Suspect);
-        let recycling = |word: &str| word == Action::Age.word() || word == Action::Memory.word();
         match self.planned_action(self.at) {
             _ if self.using == Some(permit) => true,
-            Some(asked) => recycling(asked) && recycling(action),
+            Some(asked) => Action::is_recycling(asked) && Action::is_recycling(action),
             None => action == SUSPECT && suspect(),
         }
     }
@@ -126,6 +134,7 @@ impl Machine {
         };
         let healthy_since = *healthy_since;
         let cause = match (action, self.memory, self.policy.recycle.above) {
+            (Action::Roll, ..) => Reason::rolled(),
             (Action::Memory, Some(held), Some(above)) => Reason::too_heavy(held, above),
             _ => Reason::too_old(turn.now.since(instance.started)),
         };
@@ -147,8 +156,8 @@ impl Machine {
         self.using = self.permit().filter(|_| plan.action.needs_permit());
         let leaving = Leaving { plan, since: turn.now, back, out_since: None, word: None };
         self.enter(turn, State::Leaving(leaving), reason, None);
-        // It may be out already, by an operator's mark.
-        let seen = self.traffic;
+        // It may be out already, by an operator's mark. What else kept it out until now may let it in at any moment: who left that is told.
+        let seen = self.traffic.filter(|seen| seen.by == Holder::Operator);
         self.leaving_hears(turn.now, seen);
     }
 
@@ -160,11 +169,14 @@ impl Machine {
         if leaving.plan.action.needs_permit() && seen.is_some() {
             self.using = given.or(self.using);
         }
-        match seen.map(|seen| seen.confirmed) {
-            Some(Confirmed::Out) => leaving.out_since = leaving.out_since.or(Some(now)),
-            Some(Confirmed::In) => leaving.out_since = None,
+        match seen.map(|seen| (seen.confirmed, seen.by)) {
+            Some((Confirmed::Out, Holder::Warden | Holder::Operator | Holder::Floor)) => {
+                leaving.out_since = leaving.out_since.or(Some(now));
+            }
+            // What only HAProxy's own check keeps out is in again when that passes.
+            Some((Confirmed::Out, Holder::Haproxy) | (Confirmed::In, _)) => leaving.out_since = None,
             // What was out when the word ended is out.
-            Some(Confirmed::Unknown) | None => {}
+            Some((Confirmed::Unknown, _)) | None => {}
         }
     }
 

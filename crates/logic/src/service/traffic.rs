@@ -1,10 +1,11 @@
 //! What a coordinator says of the traffic, and what the machine wants of it.
 
-use super::input::{PermitId, TrafficSeen};
+use super::input::{PermitId, TrafficSeen, Witness};
 use super::policy::Mode;
 use super::state::State;
 use super::{Machine, Turn};
 use crate::moment::Moment;
+use crate::reason::Reason;
 use warden_protocol::vocab::{Confirmed, Evidence, Traffic};
 
 impl Machine {
@@ -29,6 +30,20 @@ impl Machine {
         }
         self.leaving_hears(turn.now, seen);
         self.warm_when_out(turn);
+        match self.witness() {
+            // It stays in, and is looked at more closely: one request that fails everywhere is no fault of a server's.
+            Some(Witness { failed, requests, window, .. }) if !self.some_probe_fails() => {
+                self.suspicion(turn, Reason::witness(failed, requests, window));
+            }
+            Some(_) => {}
+            None => self.lift_suspicion(turn, Reason::witness_content()),
+        }
+    }
+
+    /// What speaks against the instance that runs.
+    pub(super) fn witness(&self) -> Option<Witness> {
+        let instance = self.instance.filter(|instance| self.at >= instance.warm_until)?;
+        self.traffic?.witness.filter(|witness| witness.invocation == instance.invocation)
     }
 
     /// What HAProxy is known to do with it.

@@ -38,7 +38,7 @@ pub struct Denied {
 /// Kinds of denial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// It may not speak for that node.
+    /// It may not speak for that node, or is no operator.
     OtherName,
     /// Its certificate was good when the connection began.
     RunOut,
@@ -67,12 +67,39 @@ impl Callers {
     pub fn admit(&mut self, node: &str, shown: Option<Shown<'_>>, now: Moment, wall: i64) -> Result<(), Denied> {
         // Who is refused for its name is counted too, under the name that it can prove.
         let key = shown.map_or(node, |shown| shown.names.first().map_or("", String::as_str));
+        self.pass(key, shown, now, wall, |shown| speaks_for(shown.names, node))
+    }
+
+    /// Whether somebody may act as one of the `operators`: their certificate has to be for that one name, as a node's is.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn operator(&mut self, shown: Shown<'_>, operators: &[String], now: Moment, wall: i64) -> Result<(), Denied> {
+        let key = shown.names.first().map_or("", String::as_str);
+        self.pass(key, Some(shown), now, wall, |shown| match shown.names {
+            [name] if operators.contains(name) => Ok(()),
+            names => Err(format!(
+                "this certificate names {}, and `remote_operators` in [control] of the coordinator's configuration has no such name",
+                if names.is_empty() { "nobody".to_owned() } else { format!("{:?}", names.join(", ")) }
+            )),
+        })
+    }
+
+    /// The rate, the name, the date: in this order, for everybody.
+    fn pass(
+        &mut self,
+        key: &str,
+        shown: Option<Shown<'_>>,
+        now: Moment,
+        wall: i64,
+        name: impl FnOnce(Shown<'_>) -> Result<(), String>,
+    ) -> Result<(), Denied> {
         let caller = self.caller(key, now);
         caller.last = now;
         let denial = if !caller.bucket.take(RATE, now) {
-            Some((Why::TooOften, format!("more than {} reports a second, and {} at once, are too many", RATE.per_second, RATE.burst)))
+            Some((Why::TooOften, format!("more than {} requests a second, and {} at once, are too many", RATE.per_second, RATE.burst)))
         } else {
-            shown.and_then(|shown| match speaks_for(shown.names, node) {
+            shown.and_then(|shown| match name(shown) {
                 Err(why) => Some((Why::OtherName, why)),
                 Ok(()) if shown.not_after <= wall => {
                     Some((Why::RunOut, "the certificate of this connection has run out; connect with a new one".to_owned()))

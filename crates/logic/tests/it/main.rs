@@ -3,4 +3,5 @@
 
 mod fleet;
 mod service;
+mod sim;
 mod trust;

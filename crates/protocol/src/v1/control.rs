@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// Everything an agent knows of its node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct AgentStatus {
     /// [`super::VERSION`].
     pub v: u32,
@@ -27,6 +28,7 @@ pub struct AgentStatus {
 
 /// The agent's connection to one coordinator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct CoordinatorLink {
     /// As configured.
     pub url: String,
@@ -40,6 +42,7 @@ pub struct CoordinatorLink {
 
 /// One service, whole.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServiceStatus {
     /// systemd's unit name.
     pub unit: String,
@@ -99,6 +102,7 @@ pub struct ServiceStatus {
 
 /// Whether the agent acts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// It restarts what is sick.
@@ -110,6 +114,7 @@ pub enum Mode {
 
 /// A service's main process.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Process {
     /// Its process id.
     pub pid: u32,
@@ -121,6 +126,7 @@ pub struct Process {
 
 /// A warm-up that is under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Warmup {
     /// Its whole length, in milliseconds.
     pub length_ms: u64,
@@ -130,6 +136,7 @@ pub struct Warmup {
 
 /// What the machine does next by itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Next {
     /// In how many milliseconds.
     pub in_ms: u64,
@@ -139,6 +146,7 @@ pub struct Next {
 
 /// A probe's record.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProbeStatus {
     /// Its name in the configuration.
     pub name: String,
@@ -161,6 +169,7 @@ pub struct ProbeStatus {
 
 /// What a probe's last answers come to. All zero: not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Tally {
     /// Good verdicts in a row.
     pub good_in_row: u32,
@@ -176,6 +185,7 @@ pub struct Tally {
 
 /// Something that the service cannot do without.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct DependencyStatus {
     /// The probe that asks it.
     pub probe: ProbeStatus,
@@ -187,6 +197,7 @@ pub struct DependencyStatus {
 
 /// What a service holds in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct MemoryStatus {
     /// In bytes: the unit's as systemd accounts it, else the main process' resident set.
     pub bytes: u64,
@@ -196,6 +207,7 @@ pub struct MemoryStatus {
 
 /// When a service is restarted although it is well.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct RecycleStatus {
     /// In how many milliseconds it is old enough; 0: it is.
     pub in_ms: Option<u64>,
@@ -207,6 +219,7 @@ pub struct RecycleStatus {
 
 /// What a person has asked for that still holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Mark {
     /// What.
     pub kind: MarkKind,
@@ -222,6 +235,7 @@ pub struct Mark {
 
 /// What a person has asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum MarkKind {
     /// Out of rotation, judged and restarted as ever.
@@ -232,6 +246,7 @@ pub enum MarkKind {
 
 /// One condition that must hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Gate {
     /// In a word or two: `warm-up`, `dependencies`, …
     pub name: String,
@@ -247,6 +262,7 @@ pub struct Gate {
 
 /// Whether a gate is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum GateStatus {
     /// It holds.
@@ -259,6 +275,7 @@ pub enum GateStatus {
 
 /// One answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ProbeAnswer {
     /// What it said.
     pub verdict: Verdict,
@@ -272,6 +289,7 @@ pub struct ProbeAnswer {
 
 /// The log patterns' record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LogStatus {
     /// How the agent learns of new lines: `journal, hint socket` or `journal, poll 5 ms`.
     pub source: String,
@@ -285,6 +303,7 @@ pub struct LogStatus {
 
 /// Restarts that the agent asked for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Restarts {
     /// By evidence; kept over restarts of the agent.
     pub total: u64,
@@ -301,6 +320,7 @@ pub struct Restarts {
 
 /// The last restart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LastRestart {
     /// Milliseconds ago.
     pub ago_ms: u64,
@@ -315,6 +335,7 @@ pub struct LastRestart {
 /// What a person asks for: the body of `POST /v1/services/{unit}/{verb}`. Every field may be left out; none that is not here
 /// is taken, because a mistyped one would be an order that nobody gave.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default, deny_unknown_fields)]
 pub struct Ask {
     /// With `restart`: at once, without leaving the rotation first.
@@ -323,10 +344,20 @@ pub struct Ask {
     pub reason: String,
     /// With `maintenance`: it ends by itself after so many milliseconds.
     pub for_ms: Option<u64>,
+    /// With `roll`: the backend; may be left out where there is one only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<String>,
+    /// With `roll`: so many servers at once, if the configuration allows as many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_unavailable: Option<u32>,
+    /// With `roll`: whoever was restarted has to be well for so many milliseconds, if the configuration does not ask for more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soak_ms: Option<u64>,
 }
 
 /// The answer to a request that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Accepted {
     /// One sentence: what happens now.
     pub message: String,

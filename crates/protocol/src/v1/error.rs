@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why a request was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ErrorBody {
     /// What kind of refusal; the HTTP status follows from it.
     pub code: ErrorCode,
@@ -11,8 +12,9 @@ pub struct ErrorBody {
     pub message: String,
 }
 
-/// Kinds of refusal.
+/// Kinds of refusal. A reader takes one that it does not know for `refused`: the sentence beside it tells more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ErrorCode {
     /// The message could not be read, or contradicts its path.
@@ -23,8 +25,6 @@ pub enum ErrorCode {
     NotFound,
     /// There is such a thing, and it is asked for in another way.
     MethodNotAllowed,
-    /// It was understood, may be asked for, and is not done as things stand.
-    Refused,
     /// The message is longer than any that makes sense.
     TooLarge,
     /// The caller asks more often than anybody has to.
@@ -33,6 +33,9 @@ pub enum ErrorCode {
     Stale,
     /// The program cannot answer now; the same call may work later.
     Unavailable,
+    /// It was understood, may be asked for, and is not done as things stand.
+    #[serde(other)]
+    Refused,
 }
 
 impl ErrorCode {

@@ -1,6 +1,6 @@
 //! `GET /v1/fleet` on the coordinator's admin socket: the document behind `agentctl fleet status`.
 //!
-//! What operators ask of it there: `POST /v1/fleet/{pause,resume}` and `POST /v1/servers/NAME/{drain,undrain}`, NAME being a node, a
+//! What operators ask of it there: `POST /v1/fleet/{pause,resume,roll,end-roll}` and `POST /v1/servers/NAME/{drain,undrain}`, NAME being a node, a
 //! server or `BACKEND/SERVER`, with an [`super::control::Ask`] each, answered by [`super::control::Accepted`].
 
 use super::Reason;
@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 /// Everything a coordinator knows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct FleetStatus {
-    /// [`super::VERSION`].
+    /// The protocol's version, 1.
     pub v: u32,
     /// The balancer's host name.
     pub balancer: String,
@@ -19,13 +20,16 @@ pub struct FleetStatus {
     pub version: String,
     /// How long the coordinator has been running, in milliseconds.
     pub uptime_ms: u64,
-    /// As in [`super::report::Directives::revision`].
+    /// As in directives: grows whenever the coordinator's view changes.
     pub revision: u64,
     /// HAProxy as seen through its runtime socket.
     pub haproxy: HaproxyStatus,
     /// Nothing is begun by plan while it holds.
     #[serde(default)]
     pub pause: Option<OperatorWish>,
+    /// The roll that is under way, or the last one, with how it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roll: Option<RollStatus>,
     /// One for every backend that HAProxy has and an agent or the configuration names.
     pub backends: Vec<BackendStatus>,
     /// Reports that match no server, each with what is missing.
@@ -37,8 +41,9 @@ pub struct FleetStatus {
 
 /// HAProxy as seen through its runtime socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HaproxyStatus {
-    /// The socket's path.
+    /// The socket's path; several are separated by commas.
     pub socket: String,
     /// True while it answers.
     pub connected: bool,
@@ -48,12 +53,13 @@ pub struct HaproxyStatus {
     pub pid: Option<u32>,
     /// Times that a new HAProxy process was found and everything was asserted again.
     pub resyncs: u64,
-    /// What went wrong last, while it does not answer.
+    /// What went wrong last, while it does not answer; while it answers, which of several on one machine does not.
     pub error: Option<String>,
 }
 
 /// One backend.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct BackendStatus {
     /// HAProxy's name for it.
     pub name: String,
@@ -75,6 +81,7 @@ pub struct BackendStatus {
 
 /// One server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServerStatus {
     /// HAProxy's name for it.
     pub name: String,
@@ -127,6 +134,7 @@ pub struct ServerStatus {
 
 /// What an operator wants until it is taken back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct OperatorWish {
     /// Who.
     pub by: String,
@@ -139,8 +147,41 @@ pub struct OperatorWish {
     pub ends_in_ms: Option<u64>,
 }
 
+/// Every server of a backend is restarted once, by plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RollStatus {
+    /// Who asked for it, why, and when.
+    pub asked: OperatorWish,
+    /// HAProxy's backend.
+    pub backend: String,
+    /// How it stands: `running`, `done`, `stopped`.
+    pub state: String,
+    /// The same in a sentence: what it waits for, or why it stopped.
+    pub text: String,
+    /// So many servers at once.
+    pub max_unavailable: u32,
+    /// Whoever was restarted has to be well for so long before the next one goes, in milliseconds.
+    pub soak_ms: u64,
+    /// Its servers, in their order.
+    pub servers: Vec<RollServer>,
+}
+
+/// One server of a roll.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct RollServer {
+    /// HAProxy's name for it.
+    pub name: String,
+    /// How far it is: `waits`, `ordered`, `restarted`, `soaking`, `done`, `skipped`.
+    pub state: String,
+    /// The same in a sentence.
+    pub text: String,
+}
+
 /// A permit that was given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct HeldPermit {
     /// Its number.
     pub id: u64,
@@ -159,6 +200,7 @@ pub struct HeldPermit {
 
 /// A report that matches no server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Unmatched {
     /// The node that sent it.
     pub node: String,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// All incidents that are kept, the newest first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Incidents {
     /// [`super::VERSION`].
     pub v: u32,
@@ -22,6 +23,7 @@ pub struct Incidents {
 
 /// One incident in a line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Summary {
     /// Its name, which every record of it carries.
     pub id: String,
@@ -43,6 +45,7 @@ pub struct Summary {
 
 /// One incident, whole.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Incident {
     /// [`super::VERSION`].
     pub v: u32,
@@ -74,6 +77,7 @@ pub struct Incident {
 
 /// An instant by both clocks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Stamp {
     /// By the wall clock: RFC 3339 with microseconds, in UTC.
     pub at: String,
@@ -83,6 +87,7 @@ pub struct Stamp {
 
 /// One line of a timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Note {
     /// Microseconds since the first evidence.
     pub offset_usec: u64,
@@ -92,6 +97,7 @@ pub struct Note {
 
 /// One file of evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Evidence {
     /// The file's name within the incident's folder: `answer.txt`, `journal-2.txt`.
     pub name: String,

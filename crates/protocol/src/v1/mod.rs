@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why something is as it is: a label for machines and one sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Reason {
     /// Stable, lower-case, few: fit for a metric's label.
     pub label: String,

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 
 /// A node's full snapshot.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Report {
-    /// [`super::VERSION`].
+    /// The protocol's version, 1.
     pub v: u32,
     /// The node's name; the same as in the path.
     pub node: String,
@@ -30,6 +31,7 @@ pub struct Report {
 
 /// One service of the node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct ServiceReport {
     /// systemd's unit name.
     pub unit: String,
@@ -61,7 +63,7 @@ pub struct ServiceReport {
     /// The last probe's outcome.
     #[serde(default)]
     pub last_probe: Option<LastProbe>,
-    /// What it would do by plan as soon as it has a permit for it: `recycle_age`, `recycle_memory`.
+    /// What it would do by plan as soon as it has a permit for it: `recycle_age`, `recycle_memory`, `roll`.
     #[serde(default)]
     pub planned: Option<String>,
     /// The permit that it has and uses, by its number: from the moment that it leaves, or is restarted, until it serves again.
@@ -74,6 +76,7 @@ pub struct ServiceReport {
 
 /// What is to come of a service, and what stands around it: for people who look at the fleet. No decision goes by it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(default)]
 pub struct Outlook {
     /// The agent only watches.
@@ -94,6 +97,7 @@ pub struct Outlook {
 
 /// Something that a service cannot do without.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Dependency {
     /// Its name in the agent's configuration.
     pub name: String,
@@ -107,6 +111,7 @@ pub struct Dependency {
 
 /// What an agent asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Wants {
     /// The traffic it should have.
     pub traffic: Traffic,
@@ -116,6 +121,7 @@ pub struct Wants {
 
 /// One probe's outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct LastProbe {
     /// How long the answer took, in microseconds.
     pub usec: u64,
@@ -125,8 +131,9 @@ pub struct LastProbe {
 
 /// The answer to a report.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Directives {
-    /// [`super::VERSION`].
+    /// The protocol's version, 1.
     pub v: u32,
     /// Grows whenever the coordinator's view changes; for people who compare two answers.
     pub revision: u64,
@@ -134,7 +141,7 @@ pub struct Directives {
     pub heartbeat_ms: u64,
     /// One for every reported service that the coordinator could match to a server.
     pub services: Vec<Directive>,
-    /// Why services that ask for a permit ([`RestartWish::Ask`]) have none yet. A coordinator that gives permits says it of
+    /// Why services that ask for a permit (`ask`) have none yet. A coordinator that gives permits says it of
     /// every one of them, also where the restart is for suspect evidence.
     #[serde(default)]
     pub waits: Vec<Waiting>,
@@ -142,6 +149,7 @@ pub struct Directives {
 
 /// A service that asks for a permit and has none yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Waiting {
     /// The unit, as reported.
     pub unit: String,
@@ -151,6 +159,7 @@ pub struct Waiting {
 
 /// What the balancer does with one service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Directive {
     /// The unit, as reported.
     pub unit: String,
@@ -159,14 +168,38 @@ pub struct Directive {
     /// Leave to be out for what was planned, once it is granted.
     #[serde(default)]
     pub permit: Option<Permit>,
+    /// systemd's InvocationID, in hexadecimal, of the instance that a roll of the fleet restarts: by plan, on a permit. Said with every
+    /// answer for as long as that is wanted; it means no other instance, so that a late or repeated word does nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<String>,
+    /// What live traffic says of the instance that runs, where there is enough of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub witness: Option<Witness>,
+}
+
+/// Live traffic of one instance, as HAProxy counts it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub struct Witness {
+    /// systemd's InvocationID, in hexadecimal, as it was reported.
+    pub invocation: String,
+    /// Requests within the window.
+    pub requests: u64,
+    /// Those that failed, or were sent elsewhere because they did.
+    pub failed: u64,
+    /// How far back that reaches, in milliseconds.
+    pub window_ms: u64,
+    /// It is suspect evidence: the share that fails is above the limit, and it is not so of most others, too.
+    pub suspect: bool,
 }
 
 /// Leave to be out of rotation for a while.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct Permit {
     /// The coordinator's number for it.
     pub id: u64,
-    /// What it was granted for: [`ServiceReport::planned`], or `suspect` for a restart on suspect evidence.
+    /// What it was granted for: what was `planned` in the report, or `suspect` for a restart on suspect evidence.
     pub action: String,
     /// It is void when it has not been used within this time, in milliseconds.
     pub start_by_ms: u64,
@@ -176,6 +209,7 @@ pub struct Permit {
 
 /// A server's traffic as the coordinator wants it and as HAProxy confirms it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub struct TrafficStatus {
     /// What the plan asks for.
     pub wanted: Traffic,

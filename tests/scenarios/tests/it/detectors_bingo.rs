@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use warden_protocol::v1::control::ServiceStatus;
 use warden_protocol::vocab::{ServiceState, Traffic};
 use warden_scenarios::stand::{PATIENCE, UNIT};
-use warden_scenarios::{Load, Mix, Stand, Toy, Toys, timeline};
+use warden_scenarios::{Load, Mix, Paths, Stand, Toy, Toys, timeline};
 
 /// What POST /operation is told with, to each of the stand-in's ends.
 mod nibble {
@@ -103,7 +103,7 @@ fn lab_overload_is_no_evidence() -> Result<()> {
     let stand = Stand::whole()?;
     let toys = Toys::start(&stand, &stand.nodes()[0], &[Toy::bingo("busy", &[])], "")?;
     let (since, before) = (timeline::now_micros(), toys.service("busy")?);
-    let load = Load::start(stand.lab(), toys.bingo_address()?, Mix { rate: 240, writes: false })?;
+    let load = Load::start(stand.lab(), toys.bingo_address()?, Mix { rate: 240, paths: Paths::Cheap })?;
     let busy = toys.wait("busy", |service| {
         ensure!(service.state == ServiceState::Serving, "busy is {}: {}", service.state, service.reason.text);
         let times = service.probes[0].busy - before.probes[0].busy;

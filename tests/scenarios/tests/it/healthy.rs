@@ -6,7 +6,7 @@ use std::time::Duration;
 use warden_protocol::vocab::ServiceState;
 use warden_scenarios::answers::Class;
 use warden_scenarios::stand::{PATIENCE, UNIT};
-use warden_scenarios::{Mix, Stand};
+use warden_scenarios::{Mix, Paths, Stand};
 
 /// (a) Everybody is well: no failure, no restart, no change of state, and both nodes carry the load.
 #[test]
@@ -37,7 +37,7 @@ fn lab_a_healthy() -> Result<()> {
 #[test]
 fn lab_i_overload_is_not_sickness() -> Result<()> {
     let mut survivor = String::new();
-    let seen = under(Mix { rate: 120, writes: true }, |stand, load| {
+    let seen = under(Mix { rate: 120, paths: Paths::Mixed }, |stand, load| {
         let (down, up) = (&stand.nodes()[0], &stand.nodes()[1]);
         survivor = up.clone();
         stand.node(down)?.run(&["systemctl", "stop", UNIT])?;

@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used, reason = "a test says what failed by failing")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test prints what it saw; the runner shows it when it fails")]
 
+mod around;
 mod configuration;
 mod continuity;
+mod cut_off;
 mod detectors;
 mod detectors_bingo;
 mod detectors_toys;
@@ -14,3 +16,5 @@ mod dying;
 mod harness;
 mod healthy;
 mod peers;
+mod roll;
+mod witness;

@@ -3,6 +3,7 @@
 
 mod documents;
 mod graph;
+mod monitoring;
 mod sources;
 mod units;
 

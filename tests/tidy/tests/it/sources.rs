@@ -9,8 +9,10 @@ const HOMES: &[(&str, &[&str])] = &[
     ("libloading", &["agent/src/journal"]),
     ("sd_journal", &["agent/src/journal"]),
     ("reqwest", &["tests/bingo/src"]),
-    ("rustls", &["crates/edge/src/tls.rs", "crates/edge/src/tls"]),
-    ("tokio_rustls", &["crates/edge/src/tls.rs", "crates/edge/src/tls"]),
+    ("rustls", &["crates/edge/src/tls.rs", "crates/edge/src/tls", "tests/check/src/web.rs"]),
+    ("tokio_rustls", &["crates/edge/src/tls.rs", "crates/edge/src/tls", "tests/check/src/web.rs"]),
+    ("quinn", &["tests/check/src/web.rs"]),
+    ("h3", &["tests/check/src/web.rs"]),
     ("x509_parser", &["crates/edge/src/tls"]),
     ("sd_notify", &["crates/edge/src/notify.rs"]),
     ("signal_hook", &["crates/edge/src/signals.rs", "tests/lab/src", "tests/bingo/src"]),
@@ -22,7 +24,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("ratatui", &["agent/src/ctl/watch"]),
     ("toml", &["crates/edge/src/config"]),
     ("maud", &["coordinator/src/page"]),
-    ("hyper", &["crates/edge/src", "tests/scenarios/src", "tests/bingo/src"]),
+    ("hyper", &["crates/edge/src", "tests/check/src", "tests/scenarios/src", "tests/bingo/src"]),
 ];
 
 #[test]

@@ -39,7 +39,10 @@ fn ids(text: &str) -> BTreeSet<String> {
 fn the_catalog_explains_every_kind_of_record() {
     for (sources, catalog) in [
         (&["agent/src/message_id.rs"][..], "warden-agent.catalog"),
-        (&["coordinator/src/steer/events.rs", "coordinator/src/trust/record.rs"], "warden-coordinator.catalog"),
+        (
+            &["coordinator/src/steer/events.rs", "coordinator/src/trust/record.rs", "coordinator/src/inspect.rs"],
+            "warden-coordinator.catalog",
+        ),
     ] {
         let written: BTreeSet<_> = sources.iter().flat_map(|source| ids(&std::fs::read_to_string(root().join(source)).unwrap())).collect();
         let text = std::fs::read_to_string(root().join("units/usr/lib/systemd/catalog").join(catalog)).unwrap();

@@ -194,8 +194,11 @@ fn in_use(now: Moment, lease: &Lease, standing: &Standing<'_>, said: Option<&Ser
         }
         // A permit is good for one restart. Whoever is out and sick all the same asks for another one, of the other kind.
         if super::grant::sick_and_asks(said) {
-            let unused = lease.action.is_planned() && !restarted(lease, said);
-            return Step::End(Happened::Void(if unused { Void::Unused } else { Void::DidNotHelp }));
+            return Step::End(Happened::Void(match (lease.action.is_planned(), restarted(lease, said)) {
+                (true, false) => Void::Unused,
+                (true, true) => Void::Sick, // not for want of trying: what it asks for now is granted without a rest
+                (false, _) => Void::DidNotHelp,
+            }));
         }
     }
     if now >= lease.expires { Step::End(Happened::Void(Void::Expired)) } else { Step::Stay }

@@ -121,18 +121,13 @@ impl Wait {
     /// What keeps this server from leaving by plan, whatever the budget says.
     pub(super) fn keeps(scene: &Scene<'_>, standing: &Standing<'_>) -> Option<Self> {
         let paused = Self::paused(scene).or_else(|| standing.drained.then_some(Self::Drained));
-        paused.or_else(|| Self::hands_off(standing, scene.policy.agent_port))
+        let no_lever = || (!scene.policy.moves(standing.server)).then_some(Self::NoLever);
+        paused.or_else(|| Self::hands_off(standing)).or_else(no_lever)
     }
 
     /// What keeps our hands off this server.
-    pub(super) fn hands_off(standing: &Standing<'_>, agent_port: u16) -> Option<Self> {
-        if standing.two {
-            Some(Self::TwoSpeakers)
-        } else if let Some(mark) = standing.server.mark() {
-            Some(Self::Operator(mark))
-        } else {
-            (!standing.server.asks(agent_port)).then_some(Self::NoLever)
-        }
+    pub(super) fn hands_off(standing: &Standing<'_>) -> Option<Self> {
+        if standing.two { Some(Self::TwoSpeakers) } else { standing.server.mark().map(Self::Operator) }
     }
 }
 
@@ -362,7 +357,7 @@ impl Permits {
         let standing = request.standing;
         let in_traffic = || standing.server.takes_traffic().then_some(Wait::InTraffic);
         // It need not be ours to move: it is out.
-        Wait::hands_off(standing, standing.server.agent.port).or_else(in_traffic).or_else(|| request.asked.rests(scene.now))
+        Wait::hands_off(standing).or_else(in_traffic).or_else(|| request.asked.rests(scene.now))
     }
 }
 
@@ -376,7 +371,7 @@ impl Asked {
 /// Servers that HAProxy asks us about and that nobody has spoken for. After one lease whatever they held has expired.
 fn unheard(scene: &Scene<'_>, backend: &Backend<'_>) -> Option<Wait> {
     let lease = backend.policy.permit_lease;
-    let unheard = backend.standings.iter().filter(|standing| standing.node.is_none() && standing.server.asks(scene.policy.agent_port));
+    let unheard = backend.standings.iter().filter(|standing| standing.node.is_none() && scene.policy.moves(standing.server));
     let unheard = unheard.filter_map(|standing| {
         let left = scene.ledger.entry(&standing.server.id)?.spoken_for.plus(lease).since(scene.now);
         (!left.is_zero()).then_some((standing.server.id.server.as_ref(), left))

@@ -161,7 +161,9 @@ pub enum Void {
     Withdrawn(Wait),
     /// Its time is over, and its holder is not back.
     Expired,
-    /// Its holder was restarted, and is as sick as before.
+    /// Its holder was restarted by plan, and is sick since.
+    Sick,
+    /// Its holder was restarted because it was sick, and is as sick as before.
     DidNotHelp,
     /// Its holder is done, and an operator's drain keeps it out.
     Drained,
@@ -177,6 +179,7 @@ impl Void {
             Self::Unused => "unused",
             Self::Withdrawn(_) => "withdrawn",
             Self::Expired => "expired",
+            Self::Sick => "sick",
             Self::DidNotHelp => "did_not_help",
             Self::Drained => "drained",
         }
@@ -191,6 +194,7 @@ impl fmt::Display for Void {
             Self::Unused => f.write_str("its holder gave up, and nothing was restarted"),
             Self::Withdrawn(wait) => write!(f, "what it was granted on is no longer so: {wait}"),
             Self::Expired => f.write_str("its time is over, and its holder is not back"),
+            Self::Sick => f.write_str("its holder was restarted, and is sick since"),
             Self::DidNotHelp => f.write_str("its holder was restarted, and is as sick as before"),
             Self::Drained => f.write_str("its holder is fit, and drained meanwhile"),
         }

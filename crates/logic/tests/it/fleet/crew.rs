@@ -35,6 +35,8 @@ pub(crate) struct Agent {
     pub(crate) using: Option<u64>,
     spent: Option<u64>,
     offered: Option<u64>,
+    /// The process that a roll wants restarted, as it was said last.
+    ordered: Option<String>,
     confirmed: Confirmed,
     /// An answer came since it began to leave.
     answered: bool,
@@ -43,6 +45,8 @@ pub(crate) struct Agent {
     epoch: u64,
     /// Planned restarts that came to their end.
     pub(crate) recycled: u32,
+    /// The processes that it restarted because a roll wanted it.
+    pub(crate) rolled: Vec<String>,
 }
 
 impl Agent {
@@ -60,12 +64,24 @@ impl Agent {
             using: None,
             spent: None,
             offered: None,
+            ordered: None,
             confirmed: Confirmed::Unknown,
             answered: false,
             cut: false,
             epoch: 1,
             recycled: 0,
+            rolled: Vec::new(),
         }
+    }
+
+    fn invocation(&self, at: usize) -> String {
+        format!("{at}-{}", self.process)
+    }
+
+    /// What it would do by plan.
+    fn plans(&self, at: usize) -> Option<&'static str> {
+        let rolled = self.ordered.as_ref() == Some(&self.invocation(at));
+        if rolled { Some("roll") } else { self.due.then_some("recycle_age") }
     }
 
     fn enter(&mut self, now: Moment, state: ServiceState) {
@@ -94,13 +110,17 @@ impl Agent {
     }
 
     /// Moves on by itself.
-    fn tick(&mut self, now: Moment) {
+    fn tick(&mut self, at: usize, now: Moment) {
         match self.state {
-            ServiceState::Serving if self.due && now >= self.not_before && self.permit().is_some() => {
+            ServiceState::Serving if self.plans(at).is_some() && now >= self.not_before && self.permit().is_some() => {
                 (self.using, self.by_plan, self.answered) = (self.permit(), true, false);
                 self.enter(now, ServiceState::Leaving);
             }
-            ServiceState::Leaving if self.answered && self.confirmed == Confirmed::Out => self.restart(now),
+            ServiceState::Leaving if self.answered && self.confirmed == Confirmed::Out => {
+                let rolled = (self.plans(at) == Some("roll")).then(|| self.invocation(at));
+                self.rolled.extend(rolled);
+                self.restart(now);
+            }
             ServiceState::Leaving if self.answered && self.offered.is_none() || now.since(self.since) >= CONFIRM_WITHIN => {
                 self.not_before = now.plus(PAUSE);
                 self.enter(now, ServiceState::Serving);
@@ -134,7 +154,7 @@ impl Agent {
     }
 
     fn says(&self, at: usize, now: Moment) -> ServiceReport {
-        let due = self.state == ServiceState::Serving && self.due && now >= self.not_before;
+        let due = self.state == ServiceState::Serving && self.plans(at).is_some() && now >= self.not_before;
         let under_way = self.by_plan && matches!(self.state, ServiceState::Leaving | ServiceState::Restarting);
         let sick = matches!(self.state, ServiceState::Sick | ServiceState::Restarting).then_some(self.evidence).flatten();
         let mut said = service(at, self.state.wants(), false);
@@ -147,10 +167,10 @@ impl Agent {
         ServiceReport {
             state: self.state,
             since_ms: now.since(self.since).as_millis(),
-            invocation: format!("{at}-{}", self.process),
+            invocation: self.invocation(at),
             started_ms_ago: Some(now.since(self.started).as_millis()),
             evidence: sick,
-            planned: (due || under_way).then(|| "recycle_age".to_owned()),
+            planned: (due || under_way).then(|| self.plans(at).unwrap_or("restart").to_owned()),
             permit: self.using,
             ..said
         }
@@ -189,7 +209,7 @@ impl Crew {
     pub(crate) fn restart_agent(&mut self, at: usize) {
         let agent = &mut self.agents[at];
         agent.epoch += 1;
-        (agent.offered, agent.confirmed, agent.answered) = (None, Confirmed::Unknown, false);
+        (agent.offered, agent.ordered, agent.confirmed, agent.answered) = (None, None, Confirmed::Unknown, false);
     }
 
     fn report(&mut self, at: usize) -> Report {
@@ -218,7 +238,7 @@ impl Crew {
         let now = self.world.now;
         let mut heard = Vec::new();
         for at in 0..self.agents.len() {
-            self.agents[at].tick(now);
+            self.agents[at].tick(at, now);
             self.world.servers[at].healthy = self.agents[at].fit();
             let report = self.report(at);
             heard.push(!self.agents[at].cut && self.world.roster.hear(now, self.world.policy.lease, report).is_ok());
@@ -235,6 +255,7 @@ impl Crew {
             }
             let lease = self.world.permits.lease(&id(at)).filter(|lease| matches!(lease.phase, Phase::Granted | Phase::InUse));
             agent.offered = lease.map(|lease| lease.id);
+            agent.ordered = self.world.wishes.roll().and_then(|roll| roll.orders(&id(at))).map(str::to_owned);
             agent.confirmed = if observed.servers[at].takes_traffic() { Confirmed::In } else { Confirmed::Out };
             agent.answered = true;
         }

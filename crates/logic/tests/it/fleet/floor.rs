@@ -136,7 +136,7 @@ fn a_server_without_a_check_goes_back_without_one() {
     world.report(0, Traffic::Out, true);
     world.cycle();
     world.report(0, Traffic::In, false);
-    assert_eq!(world.cycle().steps, [Step::Back { id: id(0), fresh_checks: false }]);
+    assert_eq!(world.cycle().steps, [Step::Back { id: id(0), fresh_checks: false, drained: false }]);
 }
 
 #[test]

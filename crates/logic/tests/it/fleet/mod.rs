@@ -3,10 +3,13 @@
 mod budget;
 mod crew;
 mod floor;
+mod marks;
 mod matching;
 mod permits;
 mod permits_properties;
 mod properties;
+mod roll;
 mod roster;
 mod wishes;
-mod world;
+mod witness;
+pub(crate) mod world;

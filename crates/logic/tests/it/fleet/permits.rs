@@ -5,7 +5,7 @@ use warden_logic::fleet::budget::{MaxUnavailable, Share};
 use warden_logic::fleet::judge::Note;
 use warden_logic::fleet::matching::matches;
 use warden_logic::fleet::observed::ServerId;
-use warden_logic::fleet::permits::{Action, Lease, Phase};
+use warden_logic::fleet::permits::{Action, Happened, Lease, Phase, Void};
 use warden_logic::fleet::{BackendPolicy, Scene};
 use warden_logic::moment::Span;
 use warden_protocol::v1::report::ServiceReport;
@@ -608,9 +608,10 @@ fn whoever_went_by_plan_and_is_sick_now_asks_as_the_sick_do() {
     stage.say(0, warms(0, Some(permit)));
     stage.beat();
     stage.say(0, ServiceReport { permit: Some(permit), invocation: "0-2".to_owned(), ..sick(0) });
+    // Nothing was tried in vain: it need not rest.
     let cycle = stage.beat();
-    assert_eq!(news(&cycle), ["node-0 Void"]);
-    stage.beats(20);
+    assert_eq!(news(&cycle), ["node-0 Void", "node-0 Granted"]);
+    assert_eq!(cycle.news[0].what, Happened::Void(Void::Sick));
     assert_eq!(stage.lease(0).map(|lease| &lease.action), Some(&Action::Suspect));
 }
 
@@ -636,7 +637,7 @@ fn a_permit_goes_with_its_holder_when_the_server_is_renamed() {
 fn every_reason_to_wait_has_a_label_and_a_sentence_of_its_own() {
     use std::collections::BTreeSet;
     use warden_logic::fleet::observed::Mark;
-    use warden_logic::fleet::permits::{Void, Wait};
+    use warden_logic::fleet::permits::Wait;
     let (left, names) = (Span::from_secs(4), std::sync::Arc::<str>::from("a"));
     let share = Share::from_thousandths(500);
     let waits = [
@@ -656,7 +657,16 @@ fn every_reason_to_wait_has_a_label_and_a_sentence_of_its_own() {
         Wait::SharedCause { sick: 2, all: 3, share },
         Wait::OneAtATime { name: names },
     ];
-    let voids = [Void::NotBegun, Void::NotAsked, Void::Unused, Void::Withdrawn(Wait::Turn), Void::Expired, Void::DidNotHelp, Void::Drained];
+    let voids = [
+        Void::NotBegun,
+        Void::NotAsked,
+        Void::Unused,
+        Void::Withdrawn(Wait::Turn),
+        Void::Expired,
+        Void::Sick,
+        Void::DidNotHelp,
+        Void::Drained,
+    ];
     assert_eq!(waits.iter().map(Wait::label).collect::<BTreeSet<_>>().len(), waits.len());
     assert_eq!(waits.iter().map(ToString::to_string).collect::<BTreeSet<_>>().len(), waits.len());
     assert_eq!(voids.iter().map(Void::label).collect::<BTreeSet<_>>().len(), voids.len());

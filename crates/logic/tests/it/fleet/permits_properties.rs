@@ -4,9 +4,11 @@
 use super::crew::{BEAT, Crew};
 use super::world::id;
 use proptest::prelude::*;
+use warden_logic::fleet::Lever;
 use warden_logic::fleet::budget::MaxUnavailable;
 use warden_logic::fleet::ledger::Verdict;
 use warden_logic::fleet::permits::Happened;
+use warden_logic::fleet::roll::Asked;
 use warden_logic::fleet::wishes::Wish;
 use warden_logic::moment::{Moment, Span};
 use warden_protocol::vocab::Evidence;
@@ -33,6 +35,8 @@ enum Action {
     Drain { at: usize, begins: bool },
     Pause { secs: Option<u64> },
     Resume,
+    Roll,
+    EndRoll,
 }
 
 fn action() -> impl Strategy<Value = Action> {
@@ -56,6 +60,8 @@ fn action() -> impl Strategy<Value = Action> {
         2 => (at(), any::<bool>()).prop_map(|(at, begins)| Action::Drain { at, begins }),
         1 => prop::option::of(1_u64..60).prop_map(|secs| Action::Pause { secs }),
         2 => Just(Action::Resume),
+        2 => Just(Action::Roll),
+        1 => Just(Action::EndRoll),
     ]
 }
 
@@ -82,13 +88,17 @@ fn act(crew: &mut Crew, action: &Action) {
         Action::Drain { at, begins: false } => drop(crew.world.wish(Wish::Undrain { name: format!("node-{at}") })),
         Action::Pause { secs } => drop(crew.world.wish(Wish::Pause { lasts: secs.map(Span::from_secs) })),
         Action::Resume => drop(crew.world.wish(Wish::Resume)),
+        // One while another is under way is refused.
+        Action::Roll => drop(crew.world.wish(Wish::Roll(Asked::default()))),
+        Action::EndRoll => drop(crew.world.wish(Wish::EndRoll)),
     }
     crew.beat();
 }
 
-fn crew(servers: usize, floor: u32, max: MaxUnavailable, soak: u64) -> Crew {
+fn crew(drain: bool, servers: usize, floor: u32, max: MaxUnavailable, soak: u64) -> Crew {
     let mut crew = Crew::new(servers, floor);
     let backend = crew.world.policy.backends.get_mut("app").unwrap();
+    backend.lever = if drain { Lever::Drain } else { Lever::Agent };
     backend.max_unavailable = max;
     backend.soak = Span::from_millis(soak);
     backend.permit_lease = Span::from_secs(20);
@@ -123,9 +133,9 @@ proptest! {
     /// Whatever happened: when trouble ends, everybody serves again, whoever asks gets a permit, and in the end nobody holds one.
     #[test]
     fn no_permit_starves_and_every_permit_ends(
-        floor in 0_u32..=2, max in limit(), soak in prop_oneof![Just(0_u64), Just(3_000)], actions in prop::collection::vec(action(), 1..50)
+        drain in any::<bool>(), floor in 0_u32..=2, max in limit(), soak in prop_oneof![Just(0_u64), Just(3_000)], actions in prop::collection::vec(action(), 1..50)
     ) {
-        let mut crew = crew(SERVERS, floor, max, soak);
+        let mut crew = crew(drain, SERVERS, floor, max, soak);
         actions.iter().for_each(|action| act(&mut crew, action));
         calm(&mut crew);
         // Two that look sick are at most half of four: one after the other is restarted. Three are a shared cause, and stay.
@@ -147,7 +157,7 @@ proptest! {
     /// A pool of two with the defaults: while nobody fails, there is always one that serves, whoever is restarted.
     #[test]
     fn a_pool_of_two_never_loses_both_by_plan(
-        actions in prop::collection::vec(prop_oneof![
+        drain in any::<bool>(), actions in prop::collection::vec(prop_oneof![
             6 => (1_u32..12).prop_map(Action::Beat),
             6 => (0..2_usize).prop_map(Action::Due),
             2 => (0..2_usize, any::<bool>()).prop_map(|(at, cut)| Action::Cut { at, cut }),
@@ -159,7 +169,7 @@ proptest! {
             1 => Just(Action::RestartHaproxy),
         ], 1..80)
     ) {
-        let mut crew = crew(2, 1, MaxUnavailable::Servers(1), 3_000);
+        let mut crew = crew(drain, 2, 1, MaxUnavailable::Servers(1), 3_000);
         for action in &actions {
             act(&mut crew, action);
             let serving = crew.world.observed().servers.iter().filter(|server| server.takes_traffic()).count();
@@ -170,7 +180,7 @@ proptest! {
     /// The next one goes when the last one has been back at its full weight for a soak, whichever coordinators came and went meanwhile.
     #[test]
     fn a_soak_outlives_the_coordinator(
-        actions in prop::collection::vec(prop_oneof![
+        drain in any::<bool>(), actions in prop::collection::vec(prop_oneof![
             8 => (1_u32..12).prop_map(Action::Beat),
             8 => (0..3_usize).prop_map(Action::Due),
             2 => Just(Action::AnswersLost),
@@ -178,7 +188,7 @@ proptest! {
             3 => Just(Action::RestartCoordinator),
         ], 1..80)
     ) {
-        let mut crew = crew(3, 1, MaxUnavailable::Servers(1), 3_000);
+        let mut crew = crew(drain, 3, 1, MaxUnavailable::Servers(1), 3_000);
         let mut back: Vec<Option<Moment>> = vec![None; 3];
         for action in &actions {
             let beats = if let Action::Beat(times) = action { *times } else { 1 };
@@ -203,8 +213,8 @@ proptest! {
 
     /// Until everybody was heard, or the time of a permit has passed, a coordinator that was restarted gives none.
     #[test]
-    fn nothing_is_granted_before_everybody_was_heard(silent in 0..SERVERS, beats in 1_u32..30) {
-        let mut crew = crew(SERVERS, 1, MaxUnavailable::Servers(2), 0);
+    fn nothing_is_granted_before_everybody_was_heard(drain in any::<bool>(), silent in 0..SERVERS, beats in 1_u32..30) {
+        let mut crew = crew(drain, SERVERS, 1, MaxUnavailable::Servers(2), 0);
         crew.beat();
         crew.agents[silent].cut = true;
         crew.restart_coordinator();

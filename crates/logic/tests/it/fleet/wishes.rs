@@ -65,7 +65,7 @@ fn a_drained_server_is_out_whatever_its_agent_says_and_back_when_that_ends() {
 
     // Nobody speaks for it, and it goes back all the same: by fresh checks.
     assert!(matches!(world.wish(undrain("app/node-0")), Ok(Granted::Undrained(over)) if over[0].0 == id(0)));
-    assert_eq!(world.cycle().steps, [Step::Back { id: id(0), fresh_checks: true }]);
+    assert_eq!(world.cycle().steps, [Step::Back { id: id(0), fresh_checks: true, drained: false }]);
 }
 
 #[test]
@@ -118,14 +118,16 @@ fn what_cannot_be_moved_or_is_not_known_is_not_drained() {
     let mut world = world(2);
     assert_eq!(sentence(world.wish(drain("node-7"))), "there is no node and no server \"node-7\": agentctl fleet status names them");
     world.policy.agent_port += 1;
-    let names = warden_logic::fleet::wishes::Names {
+    let known = warden_logic::fleet::wishes::Known {
+        policy: &world.policy,
         observed: &world.observed(),
+        roster: &world.roster,
         matches: &warden_logic::fleet::matching::Matches::default(),
-        agent_port: world.policy.agent_port,
+        ledger: &world.ledger,
     };
     let word = Word { by: "anna".to_owned(), reason: String::new(), at_unix_ms: 0 };
     let mut wishes = Wishes::default();
-    let refused = sentence(wishes.take(world.now, Some(names), drain("node-0"), word.clone()));
+    let refused = sentence(wishes.take(world.now, Some(known), drain("node-0"), word.clone()));
     assert!(refused.starts_with("HAProxy does not ask the coordinator about app/node-0, so it cannot be taken out: give"), "{refused}");
     let refused = sentence(wishes.take(world.now, None, drain("node-0"), word.clone()));
     assert!(refused.starts_with("HAProxy has not been read yet"), "{refused}");

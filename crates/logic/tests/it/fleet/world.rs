@@ -7,13 +7,15 @@
 use std::collections::BTreeMap;
 use warden_logic::fleet::judge::{Judgement, Note, Want, judge};
 use warden_logic::fleet::ledger::{Ledger, Verdict};
+use warden_logic::fleet::marks::Marks;
 use warden_logic::fleet::matching::{Matches, matches};
 use warden_logic::fleet::observed::{AgentCheck, Check, Identity, Observed, Operation, Outcome, Server, ServerId};
 use warden_logic::fleet::permits::{Happened, News, Permits};
 use warden_logic::fleet::plan::{Step, plan};
+use warden_logic::fleet::roll;
 use warden_logic::fleet::roster::Roster;
-use warden_logic::fleet::wishes::{Granted, Names, Refusal, Wish, Wishes, Word};
-use warden_logic::fleet::{BackendPolicy, Policy, Scene};
+use warden_logic::fleet::wishes::{Granted, Known, Refusal, Wish, Wishes, Word};
+use warden_logic::fleet::{BackendPolicy, Lever, Policy};
 use warden_logic::moment::{Moment, Span};
 use warden_protocol::v1::Reason;
 use warden_protocol::v1::report::{Report, ServiceReport, Wants};
@@ -55,6 +57,7 @@ pub(crate) struct World {
     pub(crate) ledger: Ledger,
     pub(crate) permits: Permits,
     pub(crate) wishes: Wishes,
+    pub(crate) marks: Marks,
     pub(crate) seq: u64,
     /// The next cycle's pushes do not arrive.
     pub(crate) pushes_lost: bool,
@@ -72,6 +75,7 @@ pub(crate) struct Cycle {
     pub(crate) judgements: Vec<Judgement>,
     pub(crate) steps: Vec<Step>,
     pub(crate) news: Vec<News>,
+    pub(crate) rolls: Vec<roll::News>,
 }
 
 /// The first number of the first coordinator's first permit.
@@ -126,10 +130,22 @@ impl World {
             ledger: Ledger::default(),
             permits: Permits::new(FIRST_PERMIT),
             wishes: Wishes::default(),
+            marks: Marks::default(),
             seq: 0,
             pushes_lost: false,
             began: Moment::from_micros(1_000_000),
         }
+    }
+
+    /// The same, with the second lever: nobody asks the agent port.
+    pub(crate) fn with_drain_lever(servers: usize, min_in_traffic: u32) -> Self {
+        let mut world = Self::new(servers, min_in_traffic);
+        world.policy.backends.values_mut().for_each(|backend| backend.lever = Lever::Drain);
+        world
+    }
+
+    fn lever(&self) -> Lever {
+        self.policy.backend("app").lever
     }
 
     pub(crate) fn observed(&self) -> Observed {
@@ -144,13 +160,16 @@ impl World {
                 (true, false) => Operation::Running,
             },
             admin: server.admin,
+            ours: false,
             weight: 1,
             configured_weight: 1,
             check: Check { enabled: server.check_enabled, outcome: if server.healthy { Outcome::Passed } else { Outcome::Failed } },
-            agent: AgentCheck { configured: true, enabled: server.agent_enabled, port: AGENT_PORT },
+            agent: AgentCheck { configured: self.lever() == Lever::Agent, enabled: server.agent_enabled, port: AGENT_PORT },
         };
         let servers = self.servers.iter().enumerate().map(server).collect();
-        Observed { identity: Identity { pid: self.pid, started: 1 }, version: "3.0".to_owned(), servers }
+        let mut observed = Observed { identity: Identity { pid: self.pid, started: 1 }, version: "3.0".to_owned(), servers };
+        self.marks.clone().claim(self.now, &mut observed);
+        observed
     }
 
     pub(crate) fn report(&mut self, at: usize, traffic: Traffic, fatal: bool) {
@@ -179,12 +198,13 @@ impl World {
     /// Time passes, in which HAProxy asks the agent port and checks every server once.
     pub(crate) fn pass(&mut self, span: Span) {
         self.now = self.now.plus(span);
+        let lever = self.lever();
         for (at, server) in self.servers.iter_mut().enumerate() {
             if server.admin & 0x23 != 0 {
                 continue; // in maintenance nothing is checked
             }
             let ran = server.runs();
-            if server.agent_enabled {
+            if server.agent_enabled && lever == Lever::Agent {
                 match self.ledger.verdict(&id(at)) {
                     Some(Verdict::In) => server.agent_up = true,
                     Some(Verdict::Out(_)) => server.agent_up = false,
@@ -211,8 +231,8 @@ impl World {
         let observed = self.observed();
         let matches = self.matched(&observed);
         let word = Word { by: "anna".to_owned(), reason: "disk swap".to_owned(), at_unix_ms: UNIX_MS + self.now.as_micros() / 1_000 };
-        let names = Names { observed: &observed, matches: &matches, agent_port: AGENT_PORT };
-        self.wishes.take(self.now, Some(names), wish, word)
+        let known = Known { policy: &self.policy, observed: &observed, roster: &self.roster, matches: &matches, ledger: &self.ledger };
+        self.wishes.take(self.now, Some(known), wish, word)
     }
 
     /// What operators want is read from where it was kept; the rest is forgotten.
@@ -220,6 +240,8 @@ impl World {
         let unix_ms = UNIX_MS + self.now.as_micros() / 1_000;
         let kept = serde_json::to_vec(&self.wishes.keep(self.now, unix_ms)).unwrap();
         self.wishes = Wishes::restore(serde_json::from_slice(&kept).unwrap(), self.now, unix_ms).unwrap();
+        let kept = serde_json::to_vec(&self.marks.keep()).unwrap();
+        self.marks = Marks::restore(serde_json::from_slice(&kept).unwrap(), self.now).unwrap();
         self.roster = Roster::default();
         self.ledger = Ledger::default();
         let next = self.now.as_micros(); // as the wall clock would have it: never a number that was given before
@@ -234,34 +256,40 @@ impl World {
     /// What a cycle would do now.
     pub(crate) fn think(&mut self) -> Cycle {
         let observed = self.observed();
+        self.marks.claim(self.now, &mut observed.clone());
         let matched = self.matched(&observed);
         self.ledger.note(self.now, self.policy.lease, &observed, &matched, &self.roster);
-        let scene = Scene {
-            now: self.now,
-            policy: &self.policy,
-            observed: &observed,
-            roster: &self.roster,
-            matches: &matched,
-            ledger: &self.ledger,
-            wishes: &self.wishes,
-        };
+        let known = Known { policy: &self.policy, observed: &observed, roster: &self.roster, matches: &matched, ledger: &self.ledger };
+        let rolls = self.wishes.review_roll(self.now, known);
+        let scene = known.scene(self.now, &self.wishes);
         let news = self.permits.review(&scene);
         super::budget::invariants(&scene, &self.permits, &news, self.began);
         let judgements = judge(&scene, &self.permits);
-        let steps = plan(&observed, &self.ledger, &judgements);
-        Cycle { judgements, steps, news }
+        let steps = plan(&self.policy, &observed, &self.ledger, &judgements);
+        Cycle { judgements, steps, news, rolls }
     }
 
     fn carry_out(&mut self, step: &Step) {
         let at = (0..self.servers.len()).find(|&at| id(at) == *step.id()).unwrap();
         self.ledger.decide(step.id(), step.verdict());
+        if let Step::Out { lever: Lever::Drain, .. } | Step::Assert { lever: Lever::Drain, .. } = step {
+            self.marks.add(self.now, step.id());
+        }
         if self.pushes_lost {
             return;
         }
         match step {
-            Step::Out { .. } | Step::Assert { .. } => self.servers[at].agent_up = false,
-            Step::Back { fresh_checks: true, .. } => self.servers[at].passes = 0,
-            Step::Back { fresh_checks: false, .. } | Step::Vouch { .. } | Step::Reword { .. } => {}
+            Step::Out { lever: Lever::Agent, .. } | Step::Assert { lever: Lever::Agent, .. } => self.servers[at].agent_up = false,
+            Step::Out { lever: Lever::Drain, .. } | Step::Assert { lever: Lever::Drain, .. } => self.servers[at].admin = 8,
+            Step::Back { fresh_checks, drained, .. } => {
+                if *fresh_checks {
+                    self.servers[at].passes = 0;
+                }
+                if *drained {
+                    self.servers[at].admin = 0;
+                }
+            }
+            Step::Vouch { .. } | Step::Reword { .. } => {}
         }
     }
 
@@ -302,7 +330,9 @@ impl World {
         assert_eq!(granted.count(), 0, "{cycle:?}");
         for step in cycle.steps.iter().filter(|step| matches!(step, Step::Out { .. })) {
             let drained = self.wishes.drained(step.id()).is_some();
-            assert!(drained || !self.said(step.id()).is_some_and(leaves_by_plan), "by plan: {step:?}");
+            // One that is out already has begun before.
+            let takes_traffic = self.observed().server(step.id()).is_some_and(Server::takes_traffic);
+            assert!(drained || !takes_traffic || !self.said(step.id()).is_some_and(leaves_by_plan), "by plan: {step:?}");
         }
     }
 
@@ -404,10 +434,10 @@ impl World {
     fn invariant_pushes_fit(&self, cycle: &Cycle) {
         let observed = self.observed();
         for step in &cycle.steps {
-            if let Step::Back { id, fresh_checks } = step {
+            if let Step::Back { id, fresh_checks, drained } = step {
                 let server = observed.server(id).unwrap();
-                assert_eq!(server.operation, Operation::Stopped, "{step:?}");
-                assert_eq!(server.check.enabled, *fresh_checks, "{step:?}");
+                assert!(!server.takes_traffic() && (server.operation == Operation::Stopped || *drained), "{step:?}");
+                assert_eq!((server.check.enabled, server.ours), (*fresh_checks, *drained), "{step:?}");
             }
         }
     }
@@ -421,7 +451,7 @@ impl World {
                 Want::In => assert_eq!(verdict, Some(&Verdict::In), "{judgement:?}"),
                 Want::Out(because) => {
                     assert_eq!(verdict, Some(&Verdict::Out(because.clone())), "{judgement:?}");
-                    assert_eq!(observed.server(&judgement.id).unwrap().operation, Operation::Stopped, "{judgement:?}");
+                    assert!(!observed.server(&judgement.id).unwrap().takes_traffic(), "{judgement:?}");
                 }
                 Want::Leave => {
                     assert_eq!(verdict, before.ledger.verdict(&judgement.id), "{judgement:?}");
@@ -430,6 +460,12 @@ impl World {
             }
         }
         let again = self.think();
+        // A drain that is lifted where nothing is checked gives traffic at once: whoever the floor held in may go then.
+        let at_once = |step: &Step| matches!(step, Step::Back { fresh_checks: false, drained: true, .. });
+        if cycle.steps.iter().any(at_once) && cycle.judgements.iter().any(|judgement| matches!(judgement.note, Some(Note::Floor { .. }))) {
+            assert!(again.steps.iter().all(|step| matches!(step, Step::Out { .. })), "after {:?}: {:?}", cycle.steps, again.steps);
+            return;
+        }
         assert_eq!(again.steps, [], "after {:?}", cycle.steps);
     }
 }

@@ -14,7 +14,7 @@ pub(super) const BEGIN: u64 = 1_000_000_000;
 pub(super) const WINDOW: Span = Span::from_secs(10);
 
 /// The patterns of [`policy`]: one line is enough, but of suspect ones three within ten seconds.
-pub(super) const fn pattern(means: Means) -> usize {
+pub(crate) const fn pattern(means: Means) -> usize {
     match means {
         Means::Fatal => 0,
         Means::Suspect => 1,
@@ -23,7 +23,7 @@ pub(super) const fn pattern(means: Means) -> usize {
 }
 
 /// 30 s of warm-up, 3 failures, 2 successes, a steady second.
-pub(super) fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     let pattern = |means, count| PatternPolicy { means, count, window: WINDOW };
     Policy {
         mode: Mode::Supervise,
@@ -66,7 +66,7 @@ pub(super) fn database() -> ProbePolicy {
 }
 
 /// A reading of a unit with `Restart=always` that runs as invocation `n` since `started`.
-pub(super) fn running(n: u128, started: Moment) -> UnitSeen {
+pub(crate) fn running(n: u128, started: Moment) -> UnitSeen {
     UnitSeen {
         loaded: true,
         active: ActiveState::Active,
@@ -219,7 +219,7 @@ impl Bench {
     pub(super) fn says(&mut self, confirmed: Confirmed, by: Holder, sessions: Option<u64>, permit: Option<u64>) {
         self.pass(Span::from_millis(1));
         let permit = permit.map(PermitId);
-        self.tell(Input::Traffic(Some(TrafficSeen { confirmed, by, sessions, permit, waits: false })));
+        self.tell(Input::Traffic(Some(TrafficSeen { confirmed, by, sessions, permit, waits: false, roll: None, witness: None })));
     }
 
     pub(super) fn line(&mut self, means: Means, line: &str) {
@@ -232,7 +232,15 @@ impl Bench {
     }
 
     pub(super) fn traffic(&mut self, confirmed: Confirmed, by: Holder) {
-        self.tell(Input::Traffic(Some(TrafficSeen { confirmed, by, sessions: None, permit: None, waits: false })));
+        self.tell(Input::Traffic(Some(TrafficSeen {
+            confirmed,
+            by,
+            sessions: None,
+            permit: None,
+            waits: false,
+            roll: None,
+            witness: None,
+        })));
     }
 
     /// The restart that was asked for last.

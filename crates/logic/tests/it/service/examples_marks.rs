@@ -18,7 +18,7 @@ fn order(bench: &mut Bench, order: Order) {
 
 fn says(bench: &mut Bench, confirmed: Confirmed, by: Holder, sessions: Option<u64>, permit: Option<u64>) {
     let permit = permit.map(PermitId);
-    bench.tell(Input::Traffic(Some(TrafficSeen { confirmed, by, sessions, permit, waits: false })));
+    bench.tell(Input::Traffic(Some(TrafficSeen { confirmed, by, sessions, permit, waits: false, roll: None, witness: None })));
 }
 
 /// The last restart was graceful, or there was none.

@@ -148,7 +148,8 @@ fn orders_are_answered_with_what_comes_of_them() {
 fn suspicion_alone_says_what_the_coordinator_lets_it_wait_for() {
     let mut bench = Bench::serving(policy());
     bench.run(Span::from_secs(2), Bad, Good);
-    let seen = TrafficSeen { confirmed: Confirmed::Out, by: Holder::Warden, sessions: None, permit: None, waits: true };
+    let seen =
+        TrafficSeen { confirmed: Confirmed::Out, by: Holder::Warden, sessions: None, permit: None, waits: true, roll: None, witness: None };
     bench.tell(Input::Traffic(Some(seen)));
     assert_eq!(gate(&bench, "restart").text, "the restart waits for a permit from the coordinator");
 }

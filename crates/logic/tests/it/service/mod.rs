@@ -1,6 +1,6 @@
 //! The machine that judges one service: an example for each rule, then what must hold whatever comes in.
 
-mod bench;
+pub(crate) mod bench;
 mod examples;
 mod examples_marks;
 mod explain;
@@ -13,5 +13,6 @@ mod restarts;
 mod steps;
 mod watch;
 mod wild;
+mod witness;
 mod world;
 mod year;

@@ -3,7 +3,7 @@
 use super::bench::{Bench, policy, running};
 use warden_logic::moment::Span;
 use warden_logic::reason::Label;
-use warden_logic::service::input::{Effect, Input, JobResult, Order, PermitId, TrafficSeen, UnitSeen};
+use warden_logic::service::input::{Effect, Input, Invocation, JobResult, Order, PermitId, TrafficSeen, UnitSeen};
 use warden_logic::service::policy::{Mode, Policy, RecyclePolicy, Stop, StopPolicy};
 use warden_logic::service::{GateStatus, Machine};
 use warden_protocol::vocab::{Confirmed, Holder, RestartWish, ServiceState, Verdict};
@@ -163,7 +163,7 @@ fn a_permit_is_accepted_for_what_it_was_asked_for() {
     let accepts = |bench: &Bench, action| bench.machine.accepts_permit(PermitId(7), action);
     let bench = old(recycled());
     assert!(accepts(&bench, "recycle_age") && accepts(&bench, "recycle_memory"), "leave to be out once");
-    assert!(!accepts(&bench, "suspect") && !accepts(&bench, "roll"));
+    assert!(!accepts(&bench, "suspect") && !accepts(&bench, "upgrade"));
     let mut bench = Bench::serving(policy());
     assert!(!accepts(&bench, "recycle_age") && !accepts(&bench, "suspect"), "nothing was asked for");
     bench.run(Span::from_secs(2), Bad, Good);
@@ -251,7 +251,15 @@ fn shadow_mode_says_a_recycling_once_and_acts_on_it_when_it_ends() {
 /// A coordinator that gives permits, and lets this one wait.
 fn waits(bench: &mut Bench) {
     bench.pass(Span::from_millis(1));
-    let seen = TrafficSeen { confirmed: Confirmed::Out, by: Holder::Warden, sessions: Some(0), permit: None, waits: true };
+    let seen = TrafficSeen {
+        confirmed: Confirmed::Out,
+        by: Holder::Warden,
+        sessions: Some(0),
+        permit: None,
+        waits: true,
+        roll: None,
+        witness: None,
+    };
     bench.tell(Input::Traffic(Some(seen)));
 }
 
@@ -336,4 +344,73 @@ fn processes_of_one_age_are_recycled_at_different_ages() {
     assert!(ages.iter().all(|at| *at <= age && *at >= Span::from_secs(540)), "{ages:?}");
     let spread = ages.last().unwrap().as_micros() - ages.first().unwrap().as_micros();
     assert!(spread > Span::from_secs(40).as_micros(), "{ages:?}");
+}
+
+/// What a coordinator says while it rolls the fleet.
+fn rolled(bench: &mut Bench, roll: Invocation, permit: Option<u64>) {
+    bench.pass(Span::from_millis(1));
+    let permit = permit.map(PermitId);
+    let seen = TrafficSeen {
+        confirmed: Confirmed::In,
+        by: Holder::Haproxy,
+        sessions: None,
+        permit,
+        waits: permit.is_none(),
+        roll: Some(roll),
+        witness: None,
+    };
+    bench.tell(Input::Traffic(Some(seen)));
+}
+
+#[test]
+fn a_roll_restarts_the_instance_that_it_names_and_no_other() {
+    let mut bench = Bench::serving(policy());
+    let named = bench.invocation();
+    rolled(&mut bench, Invocation(named.0 + 1), Some(6));
+    assert_eq!((bench.state(), bench.view().restart), (ServiceState::Serving, RestartWish::No), "another instance is meant");
+    rolled(&mut bench, named, None);
+    let view = bench.view();
+    assert_eq!((view.restart, view.planned_action), (RestartWish::Ask, Some("roll")));
+    let accepts = |bench: &Bench, action: &str| bench.machine.accepts_permit(PermitId(1), action);
+    assert!(accepts(&bench, "roll") && accepts(&bench, "recycle_age") && !accepts(&bench, "suspect"));
+    rolled(&mut bench, named, Some(7));
+    assert_eq!((bench.state(), bench.view().reason.label, bench.view().permit), (ServiceState::Leaving, Label::Roll, Some(PermitId(7))));
+}
+
+#[test]
+fn a_roll_that_goes_on_restarts_nothing_twice() {
+    let mut bench = Bench::serving(policy());
+    let named = bench.invocation();
+    rolled(&mut bench, named, Some(7));
+    bench.says(Confirmed::Out, Holder::Warden, Some(0), Some(7));
+    assert!(restarted(&bench));
+    bench.starts();
+    bench.job_ends(JobResult::Done);
+    bench.run(Span::from_secs(120), Good, Good);
+    assert_eq!(bench.state(), ServiceState::Serving);
+    rolled(&mut bench, named, Some(8));
+    assert_eq!((bench.state(), bench.view().restart, bench.view().planned), (ServiceState::Serving, RestartWish::No, 1));
+}
+
+#[test]
+fn in_shadow_mode_a_roll_is_only_said() {
+    let mut bench = Bench::serving(Policy { mode: Mode::Shadow, ..policy() });
+    let named = bench.invocation();
+    rolled(&mut bench, named, None);
+    rolled(&mut bench, named, None);
+    let said =
+        bench.effects.iter().filter(|effect| matches!(effect, Effect::WouldRestart { cause, .. } if cause.label == Label::Roll)).count();
+    assert_eq!((bench.state(), bench.view().restart, said), (ServiceState::Serving, RestartWish::No, 1));
+}
+
+/// Found by the simulation: its permit came while HAProxy's check had not passed afresh yet, and it was restarted while that let it in.
+#[test]
+fn what_only_haproxys_check_keeps_out_is_not_out() {
+    let mut bench = old(recycled());
+    bench.says(Confirmed::Out, Holder::Haproxy, Some(0), Some(7));
+    assert_eq!((bench.state(), restarted(&bench)), (ServiceState::Leaving, false));
+    bench.says(Confirmed::Out, Holder::Haproxy, Some(0), Some(7));
+    assert!(!restarted(&bench));
+    bench.says(Confirmed::Out, Holder::Warden, Some(0), Some(7));
+    assert!(restarted(&bench));
 }

@@ -100,6 +100,14 @@ pub(super) enum Step {
     },
     /// It is well and too heavy, for long enough, and a permit comes.
     Recycle,
+    /// From now on a roll of the fleet wants this instance restarted, or none.
+    Rolls {
+        whose: Option<Whose>,
+    },
+    /// From now on live traffic speaks against this instance, or against none.
+    Doubts {
+        whose: Option<Whose>,
+    },
     /// The agent begins anew: the machine is saved and resumed.
     Resume,
     /// The same, in another policy.
@@ -145,7 +153,7 @@ const DOWN: [(ActiveState, &str, &str); 7] = [
 impl Step {
     pub(super) fn of(code: u64) -> Self {
         let mut dice = Dice(code);
-        match dice.below(64) {
+        match dice.below(66) {
             0..7 => Self::ToNextWake,
             7..11 => {
                 let most = dice.pick(&[300, 60_000, 900_000]);
@@ -213,6 +221,10 @@ impl Step {
             59 => Self::Reload { change: dice.below(1 << 16) },
             60 => Self::Recycle,
             61 => Self::Fails { leave: dice.pick(&[Leave::Nothing, Leave::New, Leave::Same, Leave::Waits]) },
+            62 => {
+                Self::Rolls { whose: dice.pick(&[None, Some(Whose::Current), Some(Whose::Current), Some(Whose::Older), Some(Whose::Next)]) }
+            }
+            63 => Self::Doubts { whose: dice.pick(&[None, None, Some(Whose::Current), Some(Whose::Current), Some(Whose::Older)]) },
             _ => Self::AllIsWell { millis: dice.below(300_000) },
         }
     }

@@ -166,10 +166,13 @@ impl Watch {
                     Some(Confirmed::In | Confirmed::Out) => None,
                     Some(Confirmed::Unknown) | None => self.silent_since.or(Some(now)),
                 };
-                match seen.map(|seen| seen.confirmed) {
-                    Some(Confirmed::Out) => self.out_since = self.out_since.or(Some(now)),
-                    Some(Confirmed::In) => self.out_since = None,
-                    Some(Confirmed::Unknown) | None => {}
+                // What only HAProxy's own check keeps out may be in again at any moment.
+                match seen.map(|seen| (seen.confirmed, seen.by)) {
+                    Some((Confirmed::Out, Holder::Warden | Holder::Operator | Holder::Floor)) => {
+                        self.out_since = self.out_since.or(Some(now));
+                    }
+                    Some((Confirmed::Out, Holder::Haproxy) | (Confirmed::In, _)) => self.out_since = None,
+                    Some((Confirmed::Unknown, _)) | None => {}
                 }
             }
             Input::Probed(Probed { verdict, .. }) => {
@@ -184,7 +187,10 @@ impl Watch {
                         if matches!(before.state, ServiceState::Warming | ServiceState::Unknown) && before.state != after.state {
                             self.warm_until = self.warm_until.min(at);
                         }
-                        self.failing.remove(&index);
+                        // In a restart what is answered may have been asked too early to be waited for any more.
+                        if before.state != ServiceState::Restarting {
+                            self.failing.remove(&index);
+                        }
                         *self.good.entry(index).or_default() += 1;
                     }
                     Verdict::Bad if at >= self.warm_until => {
@@ -252,8 +258,10 @@ impl Watch {
                     assert!(!because.text.is_empty() && !because.text.ends_with('.') && !because.text.contains('\n'), "{because:?}");
                     state = *to;
                     self.invariant_no_failing_verdict_counts_in_the_warm_up(told.now, because.label);
+                    self.invariant_live_traffic_only_raises_suspicion(before, after, *to, because.label);
                     if *to == ServiceState::Leaving {
                         self.begin_leaving(told);
+                        self.invariant_a_roll_restarts_only_what_it_names(before, because.label);
                     }
                     if *to == ServiceState::Serving && *from != ServiceState::Suspect {
                         self.invariant_what_serves_was_proven_by_every_probe(because.label);
@@ -275,8 +283,27 @@ impl Watch {
 
     fn begin_leaving(&mut self, told: &Told<'_>) {
         self.invariant_nothing_planned_begins_unasked(told);
-        let out = self.traffic.is_some_and(|seen| seen.confirmed == Confirmed::Out);
+        let out = self.traffic.is_some_and(|seen| seen.confirmed == Confirmed::Out && seen.by == Holder::Operator);
         self.out_since = out.then_some(told.now);
+    }
+
+    /// Live traffic alone has a service looked at more closely: it takes out nothing and restarts nothing.
+    fn invariant_live_traffic_only_raises_suspicion(&self, before: &View, after: &View, to: ServiceState, label: Label) {
+        if label == Label::Witness {
+            let named = self.traffic.and_then(|seen| seen.witness).map(|witness| witness.invocation);
+            let runs = after.instance.map(|(invocation, _)| invocation);
+            assert!(named.is_some() && named == runs, "traffic of {named:?} speaks against {runs:?}");
+            assert_eq!((before.state, to), (ServiceState::Serving, ServiceState::Suspect), "for live traffic alone");
+        }
+    }
+
+    /// A roll names the one instance that it is about.
+    fn invariant_a_roll_restarts_only_what_it_names(&self, before: &View, label: Label) {
+        if label == Label::Roll {
+            let named = self.traffic.and_then(|seen| seen.roll);
+            let runs = before.instance.map(|(invocation, _)| invocation);
+            assert!(named.is_some() && named == runs, "a roll of {named:?} takes out {runs:?}");
+        }
     }
 
     /// In a warm-up that is to be left alone nothing is probed.
@@ -432,7 +459,7 @@ impl Watch {
         if !self.policy.coordinated {
             return;
         }
-        let recycling = matches!(cause, Label::RecycleAge | Label::RecycleMemory);
+        let recycling = matches!(cause, Label::RecycleAge | Label::RecycleMemory | Label::Roll);
         let Some(out_since) = self.out_since else {
             let alone = self.traffic.is_none() && self.silent_since.is_some_and(|since| told.now.since(since) >= COUNTED_WITHIN);
             assert!(!recycling && alone, "a planned restart of what is in rotation");

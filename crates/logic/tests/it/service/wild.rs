@@ -138,7 +138,8 @@ fn wild_input(dice: &mut Dice, now: Moment) -> Input {
             let confirmed = [Confirmed::In, Confirmed::Out, Confirmed::Unknown][usize::try_from(dice.below(3)).unwrap()];
             let by = [Holder::Haproxy, Holder::Warden, Holder::Operator, Holder::Floor][usize::try_from(dice.below(4)).unwrap()];
             let (sessions, permit) = ((dice.below(2) == 0).then(|| number(dice)), (dice.below(2) == 0).then(|| PermitId(number(dice))));
-            let seen = TrafficSeen { confirmed, by, sessions, permit, waits: dice.below(4) == 0 };
+            let roll = (dice.below(3) == 0).then_some(invocation);
+            let seen = TrafficSeen { confirmed, by, sessions, permit, waits: dice.below(4) == 0, roll, witness: None };
             Input::Traffic((dice.below(4) != 0).then_some(seen))
         }
         12 => Input::Memory { invocation, bytes: number(dice) },

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use warden_logic::moment::{Moment, Span};
 use warden_logic::service::input::{
     ActiveState, Effect, Input, Invocation, JobResult, LogHit, Means, Operator, Order, PermitId, Probed, Question, RestartSetting, Ticket,
-    TrafficSeen, UnitSeen,
+    TrafficSeen, UnitSeen, Witness,
 };
 use warden_logic::service::policy::Policy;
 use warden_logic::service::{Machine, View};
@@ -43,6 +43,8 @@ pub(super) struct World {
     answered: VecDeque<Asked>,
     ended_jobs: Vec<Ticket>,
     permits: u64,
+    rolls: Option<Invocation>,
+    doubts: Option<Witness>,
 }
 
 impl World {
@@ -64,6 +66,8 @@ impl World {
             answered: VecDeque::new(),
             ended_jobs: Vec::new(),
             permits: 0,
+            rolls: None,
+            doubts: None,
         }
     }
 
@@ -139,7 +143,8 @@ impl World {
                 self.permits += u64::from(matches!(leave, Leave::New));
                 let permit = matches!(leave, Leave::New | Leave::Same).then_some(PermitId(self.permits));
                 let waits = matches!(leave, Leave::Waits);
-                self.tell(Input::Traffic(Some(TrafficSeen { confirmed: *confirmed, by: *by, sessions: *sessions, permit, waits })));
+                let (confirmed, by, sessions, roll, witness) = (*confirmed, *by, *sessions, self.rolls, self.doubts);
+                self.tell(Input::Traffic(Some(TrafficSeen { confirmed, by, sessions, permit, waits, roll, witness })));
             }
             Step::AnswerDependency { verdict } => {
                 if let Some(asked) = self.next_asked(|question| matches!(question, Question::Depends(_))) {
@@ -152,6 +157,12 @@ impl World {
             Step::AllIsWell { millis } => self.goes_well(Span::from_millis(*millis)),
             Step::Fails { leave } => self.fails(*leave),
             Step::Recycle => self.recycle(),
+            Step::Rolls { whose } => self.rolls = whose.map(|whose| self.invocation_of(whose)),
+            Step::Doubts { whose } => {
+                let invocation = whose.map(|whose| self.invocation_of(whose));
+                let witness = |invocation| Witness { invocation, requests: 150, failed: 60, window: Span::from_secs(5) };
+                self.doubts = invocation.map(witness);
+            }
             Step::Resume => self.resume(None),
             Step::Reload { change } => self.resume(Some(*change)),
         }
@@ -176,6 +187,14 @@ impl World {
             }
         }
         None
+    }
+
+    fn invocation_of(&self, whose: Whose) -> Invocation {
+        Invocation(match whose {
+            Whose::Current => self.invocation,
+            Whose::Older => self.invocation - 1,
+            Whose::Next => self.invocation + 1,
+        })
     }
 
     fn runs_anew(&mut self) {

@@ -144,7 +144,15 @@ impl Model {
         self.last_permit = if asks { Some(PermitId(self.permits)) } else { view.permit };
         self.confirmed = confirmed;
         let (sessions, permit) = (Some(0), self.last_permit);
-        self.bench.tell(Input::Traffic(Some(TrafficSeen { confirmed, by: Holder::Warden, sessions, permit, waits: false })));
+        self.bench.tell(Input::Traffic(Some(TrafficSeen {
+            confirmed,
+            by: Holder::Warden,
+            sessions,
+            permit,
+            waits: false,
+            roll: None,
+            witness: None,
+        })));
     }
 
     fn silence(&mut self) {

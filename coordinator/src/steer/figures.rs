@@ -1,0 +1,37 @@
+//! What is read and set now and then, beside the cycles: HAProxy's counters, and the gauges of everything that comes and goes.
+
+use super::{GAUGES_EVERY, Steering, view};
+use crate::haproxy::RuntimeApi;
+use tokio::time::Instant;
+
+impl<R: RuntimeApi> Steering<R> {
+    /// Reads the counters when it is time. A failure costs figures and a reconnection, no decision.
+    pub(super) async fn count(&mut self) {
+        let began = Instant::now();
+        if !self.known.current || !self.pace.due(began, self.known.somebody_drains()) {
+            return;
+        }
+        match self.runtime.counters(began + self.command_timeout).await {
+            Ok(counters) => self.known.count((self.clock)(), counters),
+            Err(error) => self.push_failed(&error),
+        }
+        self.pace.read(began, Instant::now());
+    }
+
+    /// Sets the gauges of everything that comes and goes, when it is time.
+    pub(super) fn gauge(&mut self) {
+        if self.gauged.is_some_and(|gauged| gauged.elapsed() < GAUGES_EVERY) {
+            return;
+        }
+        self.gauged = Some(Instant::now());
+        let in_traffic = self.known.observed.iter().flat_map(|observed| &observed.servers);
+        self.metrics.servers(in_traffic.map(|server| (&server.id, server.takes_traffic())));
+        let now = (self.clock)();
+        self.metrics.nodes(self.known.roster.nodes().map(|(name, node)| (name, now.since(node.heard))));
+        self.metrics.budgets(view::budgets(&self.known, now));
+        let of = |server: &'_ warden_logic::fleet::observed::Server| Some((server.id.clone(), self.known.disagreement(&server.id, now)?));
+        let disagreements: Vec<_> = self.known.observed.iter().flat_map(|observed| &observed.servers).filter_map(of).collect();
+        self.metrics.disagreements(disagreements.iter().map(|(id, disagreement)| (id, disagreement.kind())));
+        self.metrics.wishes(self.known.wishes.paused(now).is_some(), self.known.wishes.drains().map(|(id, _)| id));
+    }
+}
