@@ -31,7 +31,7 @@ struct Arguments {
 enum Verb {
     /// Bring the lab up, or what of it is missing
     Up {
-        /// How many bingo nodes [default: 2, or as many as there are]
+        /// How many bingo nodes; those above it are taken away [default: 2, or as many as there are]
         #[arg(long, value_parser = clap::value_parser!(u8).range(1..=i64::from(MOST_NODES)))]
         nodes: Option<u8>,
         /// Remove the lab that is there first

@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -178,7 +178,11 @@ fn furnish(tree: &Path) -> Result<()> {
     }
     // Says that /etc and /var fit to /usr, so that no machine rebuilds caches at its first boot.
     write("etc/.updated", "")?;
-    write("var/.updated", "")
+    write("var/.updated", "")?;
+    // These lists know nothing of the machines' only source: who asks whether they are new hears that they are not.
+    let lists = tree.join("var/lib/apt/lists");
+    let folder = fs::File::open(&lists).with_context(|| format!("cannot open {}", lists.display()))?;
+    folder.set_modified(SystemTime::UNIX_EPOCH).with_context(|| format!("cannot date {}", lists.display()))
 }
 
 /// Fetches the list with everything it depends on beyond the base tree. This

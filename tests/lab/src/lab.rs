@@ -60,7 +60,10 @@ impl Lab {
         cgroup::kill(cgroup::WORK)?; // what a run that was killed half-way has left running
         cgroup::join(cgroup::WORK)?; // whatever this process starts is the lab's from now on
         end_as_a_whole()?;
-        let record = settle(wanted, Record::find()?)?;
+        let there = Record::find()?;
+        let record = settle(wanted, there.as_ref())?;
+        let surplus = there.map(|there| surplus(&there.machines(), &record.machines())).unwrap_or_default();
+        surplus.iter().try_for_each(take_away)?; // before it is forgotten that they are there
         record.write()?;
         install_program()?;
         ensure_key()?;
@@ -175,8 +178,8 @@ fn end_as_a_whole() -> Result<()> {
 }
 
 /// What the lab shall be, from what is wanted and what is there.
-fn settle(wanted: Wanted, there: Option<Record>) -> Result<Record> {
-    let Some(mut record) = there else {
+fn settle(wanted: Wanted, there: Option<&Record>) -> Result<Record> {
+    let Some(mut record) = there.cloned() else {
         let suite = wanted.suite.unwrap_or(Suite::Trixie);
         let nodes = wanted.nodes.unwrap_or(DEFAULT_NODES);
         return Ok(Record { suite: suite.name().to_owned(), nodes, image: image::ensure(suite)? });
@@ -184,14 +187,22 @@ fn settle(wanted: Wanted, there: Option<Record>) -> Result<Record> {
     if let Some(suite) = wanted.suite.filter(|s| s.name() != record.suite) {
         bail!("the lab is up with Debian {}; for {} add --fresh, which removes what is there", record.suite, suite.name());
     }
-    match wanted.nodes {
-        Some(nodes) if nodes < record.nodes => {
-            progress::note(&format!("the lab has {} bingo nodes and keeps them; for fewer add --fresh", record.nodes));
-        }
-        Some(nodes) => record.nodes = nodes,
-        None => {}
-    }
+    record.nodes = wanted.nodes.unwrap_or(record.nodes);
     Ok(record)
+}
+
+/// The machines that are there and are not wanted any more.
+fn surplus(there: &[Machine], wanted: &[Machine]) -> Vec<Machine> {
+    there.iter().filter(|machine| !wanted.contains(machine)).cloned().collect()
+}
+
+/// Ends a machine as a power cut does, and removes all that it wrote.
+fn take_away(machine: &Machine) -> Result<()> {
+    progress::step(&format!("took {} away", machine.name), || {
+        cgroup::kill(&machine.name)?;
+        net::remove_machine(machine)?;
+        image::remove_tree(&paths::machine(&machine.name))
+    })
 }
 
 fn wait_up_all(nodes: &[Node]) -> Result<()> {
@@ -244,4 +255,17 @@ fn tear_down() -> Result<()> {
         machine::remove_traces();
         image::remove_tree(Path::new(paths::RUN))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_wanted_any_more_is_taken_away() {
+        let names =
+            |there, wanted| surplus(&plan::machines(there), &plan::machines(wanted)).into_iter().map(|m| m.name).collect::<Vec<_>>();
+        assert_eq!(names(4, 2), ["bingo-3", "bingo-4"]);
+        assert_eq!(names(2, 4), [""; 0]);
+    }
 }

@@ -165,13 +165,20 @@ pub(crate) fn ensure_machine(machine: &Machine) -> Result<()> {
     if has(name, INTERFACE, &machine.address.to_string()) && ports()?.contains(name) {
         return Ok(());
     }
+    remove_machine(machine)?;
+    create(name)?;
+    batch(SWITCH, &port_batch(machine, &paths::netns(name)))?;
+    batch(name, &machine_batch(machine))
+}
+
+/// Removes a machine's namespace and its port; does nothing where neither is.
+pub(crate) fn remove_machine(machine: &Machine) -> Result<()> {
+    let name = &machine.name;
     remove(name)?;
     if ports()?.contains(name) {
         batch(SWITCH, &format!("link del {name}\n"))?;
     }
-    create(name)?;
-    batch(SWITCH, &port_batch(machine, &paths::netns(name)))?;
-    batch(name, &machine_batch(machine))
+    Ok(())
 }
 
 fn ports() -> Result<Vec<String>> {

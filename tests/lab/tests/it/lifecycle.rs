@@ -11,7 +11,7 @@ use warden_lab::{Lab, RUN, STATE, State, wait};
 use crate::stage::{SOON, Stage, must, run, said, warden_lab};
 
 #[test]
-fn lab_up_twice_is_up_once_and_grows() {
+fn lab_up_twice_is_up_once_and_grows_and_shrinks() {
     let stage = Stage::up();
     let leaders = |nodes: &[warden_lab::Node]| nodes.iter().map(|n| (n.name().to_owned(), n.leader().unwrap())).collect::<Vec<_>>();
     let first = leaders(&Lab::open().unwrap().nodes());
@@ -27,8 +27,13 @@ fn lab_up_twice_is_up_once_and_grows() {
         assert_eq!(node.run(&["hostname"]).unwrap(), node.name());
     }
 
-    let fewer = run(&["up", "--nodes", "1"]);
-    assert!(fewer.status.success() && said(&fewer).contains("keeps them"), "{}", said(&fewer));
+    must(&["up", "--nodes", "1"]);
+    let shrunk = Lab::open().unwrap();
+    assert_eq!(leaders(&shrunk.nodes()), first, "shrinking has booted a machine again");
+    assert!(!Path::new(STATE).join("machines/bingo-2").exists(), "what bingo-2 wrote is still there");
+    let known = shrunk.node("lb-1").unwrap().exec(&["getent", "hosts", "bingo-2"]).unwrap();
+    assert!(!known.status.success(), "lb-1 still knows bingo-2");
+
     let other = run(&["up", "--suite", "bookworm"]);
     assert!(!other.status.success() && said(&other).contains("--fresh"), "{}", said(&other));
     stage.down_leaves_nothing();
