@@ -154,6 +154,8 @@ impl Knowledge {
         if !self.current {
             return Vec::new();
         }
+        let matches = &self.matches;
+        self.roster.forget(now, self.policy.orphan_after, |node| !matches.of_node(node).is_empty());
         self.ledger.note(now, self.policy.lease, observed, &self.matches, &self.roster);
         let Self { policy, roster, matches, ledger, .. } = self;
         let rolls = self.wishes.review_roll(now, Known { policy, observed, roster, matches, ledger });

@@ -146,6 +146,14 @@ impl Roster {
         Ok(changed)
     }
 
+    /// Forgets who has been silent for longer than `silent_for` and speaks for no server: a machine that was taken away. Whoever speaks
+    /// again is known again.
+    pub fn forget(&mut self, now: Moment, silent_for: Span, speaks: impl Fn(&str) -> bool) {
+        let before = self.nodes.len();
+        self.nodes.retain(|name, node| node.fresh(now, silent_for) || speaks(name));
+        self.shape += u64::from(self.nodes.len() != before);
+    }
+
     /// Forgets the node that has been silent for longest when there is no room, if its word counts no longer.
     fn make_room(&mut self, now: Moment, lease: Span) -> Result<(), Refused> {
         if self.nodes.len() < MAX_NODES {

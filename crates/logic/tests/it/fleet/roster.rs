@@ -82,6 +82,19 @@ fn names_are_bounded_and_the_longest_silent_gives_room() {
     assert!(roster.node("n0").is_none());
 }
 
+#[test]
+fn who_was_taken_away_is_forgotten_and_known_again_when_it_speaks() {
+    let (silent_for, mut roster) = (Span::from_secs(60), Roster::default());
+    roster.hear(at(0), LEASE, report("b", 1, 5)).unwrap();
+    let shape = roster.shape();
+    roster.forget(at(60_001), silent_for, |_| true);
+    roster.forget(at(60_000), silent_for, |_| false);
+    assert_eq!((roster.nodes().count(), roster.shape()), (1, shape), "one speaks for a server, one was heard not long ago");
+    roster.forget(at(60_001), silent_for, |_| false);
+    assert_eq!((roster.nodes().count(), roster.shape()), (0, shape + 1));
+    assert_eq!(roster.hear(at(60_002), LEASE, report("b", 1, 6)), Ok(true));
+}
+
 proptest! {
     /// However reports of one boot are shuffled, what is held is the newest that was heard.
     #[test]
