@@ -2,7 +2,7 @@
 //!
 //! In reading order: [`config`]; [`steer`], the loop that observes, plans and applies; [`haproxy`], the only folder that knows
 //! HAProxy's text, and [`inspect`], which looks for what there would defeat us; [`trust`], who may report; [`intake`], where agents do; [`api`], what people read and ask for; [`keep`], where what
-//! they want is written down; [`page`], what they look at; [`alerts`], whom it tells of what needs a person; [`metrics`]; and below, how it is put together.
+//! they want is written down; [`page`], what they look at, and [`requests`], of which it is told; [`alerts`], whom it tells of what needs a person; [`metrics`]; and below, how it is put together.
 //!
 //! Soft state: whatever it knows, agents tell it within a second; only what operators want is kept. Starting, stopping and crashing change nothing in HAProxy.
 //! Left to others: decisions (`warden-logic`), messages (`warden-protocol`).
@@ -16,6 +16,7 @@ pub mod intake;
 pub mod keep;
 pub mod metrics;
 pub mod page;
+pub mod requests;
 pub mod steer;
 pub mod trust;
 
@@ -111,7 +112,8 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
     let notifier =
         (!config.notify.is_empty()).then(|| alerts::run(config.notify.clone(), calls.clone(), Arc::clone(&metrics), host_name, now));
     let intake = intake::Intake { calls: calls.clone(), patience, metrics: Arc::clone(&metrics), trust: Arc::clone(&trust), clock: now };
-    let looks = page::Page::new(calls.clone(), steering.timeline(), page::LOOKERS, now);
+    let (requests, asker) = config.prometheus.as_deref().and_then(asked).unzip();
+    let looks = page::Page::new(calls.clone(), steering.timeline(), requests, page::LOOKERS, now);
     let health = api::Health { metrics, pulse: steering.pulse(), stuck_after: stuck_after(&config), clock: now };
 
     // This set owns every task but those of single connections; none of them ends by itself.
@@ -120,6 +122,9 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
     tasks.spawn(agent_port::serve(agent_port, board));
     if let Some(notifier) = notifier {
         tasks.spawn(notifier);
+    }
+    if let Some(asker) = asker {
+        tasks.spawn(asker);
     }
     let desk = api::Desk::open(calls.clone(), of_reload, Arc::clone(&trust));
     let (router, limits) = (intake::router(intake), intake::limits(config.heartbeat));
@@ -194,7 +199,7 @@ fn reload(config: &mut Config, directories: &Directories) {
     };
     if fixed != new || new.policy.agent_port != config.policy.agent_port {
         tracing::warn!(
-            "addresses, sockets, `tls`, `plain`, `[notify]`, `cycle`, `command_timeout`, `heartbeat` and `agent_port` change with a restart only: systemctl restart warden-coordinator"
+            "addresses, sockets, `tls`, `plain`, `prometheus`, `[notify]`, `cycle`, `command_timeout`, `heartbeat` and `agent_port` change with a restart only: systemctl restart warden-coordinator"
         );
     }
     config.files = new.files;
@@ -209,6 +214,11 @@ fn reload(config: &mut Config, directories: &Directories) {
 fn forgotten<T: Default>(fault: String) -> T {
     tracing::error!("{fault}");
     T::default()
+}
+
+/// The configuration has checked the address; what is wrong with it all the same costs a picture and nothing else.
+fn asked(prometheus: &str) -> Option<(requests::Requests, impl Future<Output = ()> + Send + use<>)> {
+    requests::open(prometheus).inspect_err(|why| tracing::error!("Prometheus at {prometheus} cannot be asked: {why}")).ok()
 }
 
 fn may_act(config: &Config) -> api::Operators {

@@ -35,6 +35,8 @@ pub struct Config {
     pub state_directory: PathBuf,
     /// /metrics, /live and /ready.
     pub page: SocketAddr,
+    /// Who is asked for requests by endpoint, for the page: a base URL.
+    pub prometheus: Option<String>,
     /// HAProxy's runtime sockets: one, or that of each HAProxy on this machine.
     pub sockets: Vec<PathBuf>,
     /// The files of its configuration, which are looked at and never written.
@@ -88,6 +90,7 @@ fn read(tree: &Tree) -> Config {
     if listen.value == page.value {
         root.fault(listen.place, format!("`listen` and `page` are the same address, {}: give one of them another port", listen.value));
     }
+    let prometheus = prometheus(&root);
     let notify = root.table("notify").map_or_else(Targets::default, notify_targets);
     let haproxy = root.table("haproxy");
     let haproxy = haproxy.map_or_else(Haproxy::default, Haproxy::read);
@@ -105,6 +108,7 @@ fn read(tree: &Tree) -> Config {
         operators,
         state_directory,
         page: page.value,
+        prometheus,
         sockets: haproxy.sockets,
         haproxy_config: haproxy.config,
         cycle: haproxy.cycle,
@@ -135,6 +139,15 @@ fn operators(root: &Section<'_>) -> (String, Vec<String>) {
     }
     section.finish();
     (found.map_or_else(|| OPERATORS.to_owned(), |found| found.value), names.into_iter().map(|name| name.value).collect())
+}
+
+/// Nobody, unless it is said.
+fn prometheus(root: &Section<'_>) -> Option<String> {
+    let found = root.text("prometheus").filter(|found| !found.value.is_empty())?;
+    if let Err(why) = check_url(&found.value) {
+        root.fault(found.place, format!("`prometheus` is a URL, as in \"http://mon-1:9090\": {why}"));
+    }
+    Some(found.value)
 }
 
 /// `[notify]`: addresses, each of which can be one.

@@ -3,8 +3,9 @@
 //! Guarantees: while nobody looks, nothing is asked and nothing is drawn; it takes at most a twentieth of the time, unless one drawing takes more than a quarter of a second; whoever
 //! comes with a page that is one change old gets that change ready-made. Left to others: what is drawn, how it is sent.
 
-use super::draw::{Instants, Scene, draw};
+use super::draw::{self, Instants, Scene, draw};
 use super::frame::{Change, Frame};
+use crate::requests::Requests;
 use crate::steer::{Call, Calls, Timeline};
 use jiff::tz::TimeZone;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ const IN_VAIN: Duration = Duration::from_secs(2);
 pub(super) struct Current {
     calls: Calls,
     timeline: Arc<Timeline>,
+    requests: Option<Requests>,
     zone: TimeZone,
     clock: fn() -> Moment,
     drawn: Mutex<Drawn>,
@@ -65,8 +67,8 @@ impl Look {
 }
 
 impl Current {
-    pub(super) fn new(calls: Calls, timeline: Arc<Timeline>, zone: TimeZone, clock: fn() -> Moment) -> Self {
-        Self { calls, timeline, zone, clock, drawn: Mutex::default() }
+    pub(super) fn new(calls: Calls, timeline: Arc<Timeline>, requests: Option<Requests>, zone: TimeZone, clock: fn() -> Moment) -> Self {
+        Self { calls, timeline, requests, zone, clock, drawn: Mutex::default() }
     }
 
     pub(super) const fn zone(&self) -> &TimeZone {
@@ -103,7 +105,9 @@ impl Current {
         let (now, entries) = (self.now(), self.timeline.entries());
         let Drawn { last, ended, vain, instants } = &mut *drawn;
         *vain = None;
-        let frame = draw(&Scene { fleet: &fleet, entries: &entries, now, zone: &self.zone }, instants);
+        let requests = self.requests.as_ref().map(|requests| (requests.prometheus(), requests.look()));
+        let requests = requests.as_ref().map(|(prometheus, known)| draw::Requests { prometheus, known });
+        let frame = draw(&Scene { fleet: &fleet, entries: &entries, requests, now, zone: &self.zone }, instants);
         let look = match last.take() {
             Some(last) if last.frame.same(&frame) => last,
             before => {

@@ -17,6 +17,7 @@ mod stream;
 mod tone;
 mod words;
 
+use crate::requests::Requests;
 use crate::steer::{Calls, Timeline};
 use axum::Router;
 use axum::extract::{RawQuery, State};
@@ -77,9 +78,9 @@ pub struct Page {
 impl Page {
     /// The page of a running loop. `lookers`: how many may follow it at once; see [`LOOKERS`].
     #[must_use]
-    pub fn new(calls: Calls, timeline: Arc<Timeline>, lookers: usize, clock: fn() -> Moment) -> Self {
+    pub fn new(calls: Calls, timeline: Arc<Timeline>, requests: Option<Requests>, lookers: usize, clock: fn() -> Moment) -> Self {
         let build = format!("{}-{:x}", env!("CARGO_PKG_VERSION"), clock::realtime_micros());
-        let current = Current::new(calls, timeline, TimeZone::system(), clock);
+        let current = Current::new(calls, timeline, requests, TimeZone::system(), clock);
         Self { current: Arc::new(current), seats: Arc::new(Semaphore::new(lookers)), build: build.into() }
     }
 }

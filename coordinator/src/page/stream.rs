@@ -145,7 +145,7 @@ mod tests {
                 drop(answer.send(told.lock().unwrap().clone()));
             }
         });
-        let current = Arc::new(Current::new(calls, Arc::default(), TimeZone::UTC, clock));
+        let current = Arc::new(Current::new(calls, Arc::default(), None, TimeZone::UTC, clock));
         let (mut slow, mut quick) = (follow(&current).await, follow(&current).await);
         for stream in [&mut slow, &mut quick] {
             assert!(next(stream).await.starts_with("event: hello\nretry: 2000\n"));

@@ -40,7 +40,7 @@ impl Stage {
         let fleet = Arc::new(Mutex::new((fleet, now())));
         let timeline = Arc::<Timeline>::default();
         let (calls, mut called) = mpsc::channel(4);
-        let page = Page::new(calls, Arc::clone(&timeline), lookers, now);
+        let page = Page::new(calls, Arc::clone(&timeline), None, lookers, now);
         let listener = page::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mut tasks = JoinSet::new();
@@ -62,7 +62,7 @@ impl Stage {
     pub(crate) fn stuck() -> (Self, mpsc::Receiver<Call>) {
         let (calls, called) = mpsc::channel(4);
         let timeline = Arc::<Timeline>::default();
-        let page = Page::new(calls, Arc::clone(&timeline), 1, now);
+        let page = Page::new(calls, Arc::clone(&timeline), None, 1, now);
         let listener = page::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let mut tasks = JoinSet::new();

@@ -1,14 +1,15 @@
 //! What is known, as a [`Frame`]. Pure.
 //!
 //! In reading order: the pen below, which makes items; [`shell`], the document around the page; [`head`], the first screen;
-//! [`stand`], balancer, servers and what they depend on; [`server`], one of them; [`holds`], who holds what; [`history`], incidents
-//! and the timeline; [`strip`], the last half hour as a picture.
+//! [`stand`], balancer, servers and what they depend on; [`server`], one of them; [`requests`], what users ask for; [`holds`], who holds what;
+//! [`history`], incidents and the timeline; [`strip`], the last half hour as a picture.
 //!
 //! Guarantees: a bound on everything that is listed, with a word on what was left out; every element that can change stands in an item.
 
 mod head;
 mod history;
 mod holds;
+mod requests;
 mod server;
 pub(super) mod shell;
 mod stand;
@@ -16,6 +17,7 @@ mod strip;
 
 use super::frame::{Frame, Item, REGION, Region, SLOT, Slot};
 use super::tone::Tone;
+use crate::requests::Known;
 use crate::steer::Entry;
 use jiff::tz::TimeZone;
 use maud::{Markup, PreEscaped, html};
@@ -32,10 +34,19 @@ pub(super) struct Scene<'a> {
     pub(super) fleet: &'a FleetStatus,
     /// The newest first.
     pub(super) entries: &'a [Arc<Entry>],
+    /// Where a Prometheus is asked.
+    pub(super) requests: Option<Requests<'a>>,
     /// The coordinator's clock in milliseconds, when it said all this.
     pub(super) now: u64,
     /// The time zone of the balancer.
     pub(super) zone: &'a TimeZone,
+}
+
+/// What is known of requests, and who was asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Requests<'a> {
+    pub(super) prometheus: &'a str,
+    pub(super) known: &'a Known,
 }
 
 /// Instants that were drawn, so that one that moves by a report's journey does not look like news.
@@ -144,6 +155,7 @@ pub(super) fn draw(scene: &Scene<'_>, instants: &mut Instants) -> Frame {
     let skeleton = html! {
         (head::draw(&mut sheet, scene))
         (stand::draw(&mut sheet, scene))
+        (requests::draw(&mut sheet, scene))
         (holds::draw(&mut sheet, scene))
         (history::draw(&mut sheet, scene))
     };

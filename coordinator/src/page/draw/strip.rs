@@ -155,7 +155,7 @@ mod tests {
         use ServiceState::{Restarting, Serving, Sick, Warming};
         let entries = [change(996, Restarting, Warming), change(995, Sick, Restarting), change(990, Serving, Sick)];
         let zone = TimeZone::UTC;
-        let scene = Scene { fleet: &fleet, entries: &entries, now: 1_000_000, zone: &zone };
+        let scene = Scene { fleet: &fleet, entries: &entries, requests: None, now: 1_000_000, zone: &zone };
         let (one, two) = (&fleet.backends[0].servers[0], &fleet.backends[0].servers[1]);
         let piece = |from, until, tone| Piece { from, until, tone };
         assert_eq!(
