@@ -74,6 +74,11 @@ test: need-root need-cargo need-packages need-test-packages need-nextest ## ever
 test-fast: need-root need-cargo need-packages need-test-packages need-nextest ## everything that needs no lab
 	@tests/run.sh fast
 
+.PHONY: scenarios
+scenarios: need-root need-cargo need-packages need-test-packages need-nextest ## every scenario on a stand of its own, those too long for `make test` too
+	@DEPLOY_VARS="-e @../tests/scenarios/stand.yml" tests/stand.sh
+	@cargo nextest run --workspace --exclude warden-lab --locked --profile lab-all
+
 # More arguments for it, as in CHECK="--short".
 CHECK ?=
 .PHONY: check-stand

@@ -14,6 +14,17 @@ fail() {
     tail -n 30 "$2" >&2
     exit 1
 }
+idle() { # NODE: waits until HAProxy has no request with it any more
+    local deadline=$((SECONDS + 60))
+    # It ends with 1 while somebody is out, as is wanted here.
+    until { "$lab" exec lb-1 -- agentctl fleet status --json || true; } | python3 -c '
+import json, sys
+servers = [server for backend in json.load(sys.stdin)["backends"] for server in backend["servers"] if server["name"] == sys.argv[1]]
+sys.exit(any(server["traffic"]["confirmed"] != "out" or server["traffic"].get("sessions") != 0 for server in servers))' "$1"; do
+        [ $SECONDS -lt $deadline ] || return 1
+        sleep 0.5
+    done
+}
 jobs_of_ours=()
 stop() { for job in "${jobs_of_ours[@]}"; do kill "$job" 2>/dev/null || true; done; }
 trap stop EXIT
@@ -30,6 +41,17 @@ tests/debs.sh >"$logs/build.log" 2>&1 &
 build=$!
 jobs_of_ours+=("$build")
 
+# Fewer nodes than there are: the surplus gets no new requests, finishes those it has, and is gone after that.
+surplus=()
+while "$lab" exec "bingo-$((nodes + 1 + ${#surplus[@]}))" -- true 2>/dev/null; do surplus+=("bingo-$((nodes + 1 + ${#surplus[@]}))"); done
+for node in "${surplus[@]}"; do
+    say "draining $node, which is to go"
+    if ! "$lab" exec lb-1 -- agentctl fleet drain "$node" --reason "taken away" || ! idle "$node"; then
+        echo "$node cannot be drained. Once it may go all the same: $lab up --nodes $nodes, then the same command again" >&2
+        exit 1
+    fi
+done
+
 "$lab" up --nodes "$nodes" --suite "$suite"
 say "machines are up"
 wait "$build" || fail "the build" "$logs/build.log"
@@ -39,6 +61,8 @@ jobs_of_ours=()
 
 say "configuring the machines; the database is filled with $(awk -v s="$scale" 'BEGIN { printf "%d", 5000000 * s }') sessions"
 "$lab" ns -- tests/ansible.sh -e "bingo_scale=$scale" ${DEPLOY_VARS:-}
+# HAProxy knows them no longer. A node of that name that comes later is nobody's to keep out.
+for node in "${surplus[@]}"; do "$lab" exec lb-1 -- agentctl fleet undrain "$node"; done
 
 say "waiting for the fleet to prove itself"
 # agentctl ends with 0 once every server is fit and in rotation.

@@ -39,7 +39,18 @@ step() { # NAME COMMAND…: runs it, shows its output, remembers how it went
 
 # What Debian's checker finds in a package. That no report of somebody's intent to package Warden is closed is as it should be.
 lint_packages() { lintian --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs --allow-root target/package/*.deb; }
-packages() { tests/debs.sh && tests/debs.sh 0.0.9-1; }
+# What is shipped is compiled while the unit tests wait for each other, with what they leave of the processor.
+ship() {
+    set -m # a group of its own, to be ended as a whole
+    nice -n 19 bash -c 'cargo build --release --locked --quiet -p warden-lab && tests/debs.sh' >"$logs/shipped.log" 2>&1 &
+    shipping=$!
+    set +m
+    trap 'kill -- "-$shipping" 2>/dev/null' EXIT
+}
+shipped() { # HOW IT ENDED
+    cat "$logs/shipped.log"
+    return "$1"
+}
 # Its own formatter is not to be had from Debian: where it is, it is asked.
 terraform_files() {
     .venv/bin/python terraform/tests/check.py || return 1
@@ -55,15 +66,19 @@ lint_roles() { (cd ansible && ../.venv/bin/ansible-lint --offline --profile prod
 
 step "format" cargo fmt --all --check
 step "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+step "build of the tests" cargo nextest run --workspace --locked --no-run
+if [ "$what" = all ]; then ship; fi
 step "unit and property tests" cargo nextest run --workspace --locked
 make --no-print-directory .venv/.ready && step "ansible-lint" lint_roles
 step "dashboard" .venv/bin/python monitoring/dashboard.py --check
 step "terraform" terraform_files
 if [ "$what" = all ]; then
+    wait "$shipping"
+    step "what is shipped" shipped $?
     # The lab's own tests boot and break labs; what was up before is taken down.
-    cargo build --release --locked --quiet -p warden-lab && "$lab" down
+    "$lab" down
     step "lab" cargo nextest run -p warden-lab --locked --profile lab
-    if step "packages" packages; then
+    if step "packages of another version" tests/debs.sh 0.0.9-1; then
         step "lintian" lint_packages
         step "install on Debian 12" tests/install.sh bookworm
         step "install on Debian 13" tests/install.sh trixie

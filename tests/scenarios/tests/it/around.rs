@@ -78,6 +78,20 @@ fn lab_the_request_at_start_fails_at_once_for_bingo_alone() -> Result<()> {
     Ok(())
 }
 
+/// Nobody is blind without Grafana: the live page has what each endpoint is asked for.
+#[test]
+fn lab_the_page_has_requests_by_endpoint() -> Result<()> {
+    let stand = Stand::whole()?;
+    let client = stand.node("db-1")?;
+    stand.wait(PATIENCE, |_| {
+        client.run(&["curl", "-sf", "-m", "5", "-o", "/dev/null", "http://lb-1/db_dummy"])?;
+        let page = client.run(&["curl", "-sf", "-m", "5", "http://lb-1:7480/"])?;
+        let of_requests = page.split("id=\"requests\"").nth(1).context("the page has no such part")?;
+        ensure!(of_requests.contains("/db_dummy"), "{}", of_requests.split("</tbody>").next().unwrap_or_default());
+        Ok(())
+    })
+}
+
 /// The lab's machines share a cgroup layout in which the kernel does not end a process at its limit, so what the unit says is looked at.
 #[test]
 fn lab_bingos_memory_has_an_end_and_no_brake() -> Result<()> {

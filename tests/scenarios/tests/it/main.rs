@@ -9,6 +9,7 @@ mod around;
 mod configuration;
 mod continuity;
 mod cut_off;
+mod day_two;
 mod detectors;
 mod detectors_bingo;
 mod detectors_toys;
