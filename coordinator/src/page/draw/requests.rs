@@ -32,7 +32,7 @@ pub(super) fn draw(sheet: &mut Sheet<'_>, scene: &Scene<'_>) -> Markup {
             h2 #requests-title { "Requests by endpoint" }
             table {
                 thead {
-                    tr { th scope="col" { "Endpoint" } th scope="col" { "The last 30 minutes" } th scope="col" { "A second" } th scope="col" { "Failed" } th scope="col" { "9 of 10 within" } }
+                    tr { th scope="col" { "Endpoint" } th scope="col" { "The last 30 minutes" } th scope="col" { "Requests/s" } th scope="col" { "Failed" } th scope="col" { "9 of 10 within" } }
                 }
                 tbody #requests { (sheet.region("requests", rows)) }
             }
