@@ -102,9 +102,9 @@ bench: need-cargo need-stand ## figures, on the running stand (make deploy first
 MINUTES ?= 60
 SEED    ?= 1
 .PHONY: soak
-soak: need-cargo need-stand ## MINUTES under load on the running stand with faults at random (SEED); WITHOUT=1 for the same without Warden
+soak: need-cargo need-stand ## MINUTES under load on the running stand with faults at random (SEED); WITHOUT=1: the same without Warden; RESUME=1: go on
 	@cargo build -q --release -p warden-bench
-	@$(RELEASE)/warden-bench soak --minutes "$(MINUTES)" --seed "$(SEED)" --json target/soak$(if $(WITHOUT),-without).json $(if $(WITHOUT),--without)
+	@$(RELEASE)/warden-bench soak --minutes "$(MINUTES)" --seed "$(SEED)" --json target/soak$(if $(WITHOUT),-without).json $(if $(WITHOUT),--without) $(if $(RESUME),--resume)
 
 FUZZ_SECONDS ?= 60
 

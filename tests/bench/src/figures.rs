@@ -1,10 +1,10 @@
 //! A distribution, as its quantiles.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Quantiles in microseconds, by the nearest rank.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Distribution {
     min: u64,
     p50: u64,

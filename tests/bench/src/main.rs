@@ -65,6 +65,9 @@ enum Command {
         /// Write the figures so far there as JSON, every five minutes
         #[arg(long, value_name = "FILE")]
         json: Option<std::path::PathBuf>,
+        /// Go on from what an earlier run left in that file
+        #[arg(long, requires = "json")]
+        resume: bool,
     },
 }
 
@@ -89,7 +92,10 @@ fn say(text: &str) {
 fn run(args: &Args) -> Result<()> {
     match &args.command {
         Some(Command::Fleet { agents, seconds, json }) => return sizes(agents, *seconds, json.as_deref()),
-        Some(Command::Soak { minutes, seed, without, json }) => return soaked(*minutes, *seed, !without, json.as_deref()),
+        Some(Command::Soak { minutes, seed, without, json, resume }) => {
+            let plan = soak::Plan { minutes: *minutes, seed: *seed, warden: !without, json: json.as_deref(), resume: *resume };
+            return soaked(plan);
+        }
         None => {}
     }
     let stand = Stand::whole()?;
@@ -134,8 +140,8 @@ fn sizes(agents: &[usize], seconds: u64, json: Option<&std::path::Path>) -> Resu
 }
 
 #[expect(clippy::print_stdout, reason = "a program for people")]
-fn soaked(minutes: u64, seed: u64, warden: bool, json: Option<&std::path::Path>) -> Result<()> {
-    let figures = soak::take(&Stand::whole()?, minutes, seed, warden, json)?;
+fn soaked(plan: soak::Plan<'_>) -> Result<()> {
+    let figures = soak::take(&Stand::whole()?, plan)?;
     println!("{figures}");
     Ok(())
 }
