@@ -184,15 +184,16 @@ impl Witnesses {
     #[must_use]
     pub fn disagreement(&self, scene: &Scene<'_>, id: &ServerId) -> Option<Disagreement> {
         let record = self.servers.get(id).filter(|record| record.suspect || record.check_fails.is_some())?;
+        let said = said(scene, id).filter(|said| is_well(said))?;
         let by_traffic = || {
-            let (requests, failed, window) = record.within().filter(|_| record.suspect)?;
+            // An instance that has just begun is told of before its traffic is counted.
+            let (requests, failed, window) = record.within().filter(|_| record.suspect && record.invocation == said.invocation)?;
             Some(Disagreement::Traffic { requests, failed, window, shared: record.shared })
         };
         let by_check = || {
             let lasts = scene.now.since(record.check_fails?);
             (lasts >= scene.policy.backend(&id.backend).disagree_after).then_some(Disagreement::Check { lasts })
         };
-        said(scene, id).filter(|said| is_well(said))?;
         by_check().or_else(by_traffic)
     }
 }

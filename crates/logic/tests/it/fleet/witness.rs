@@ -84,6 +84,20 @@ impl Stage {
     }
 }
 
+/// Seen on a stand: a restarted server was said to disagree for a second, by what the instance before it had answered.
+#[test]
+fn an_instance_that_has_just_begun_does_not_disagree_by_the_answers_of_the_one_before() {
+    let mut stage = Stage::new(2);
+    for _ in 0..6 {
+        stage.second(&[(30, 30), (30, 0)]);
+    }
+    assert!(stage.disagreement(0).is_some());
+    stage.says(0, "2", ServiceState::Serving);
+    assert_eq!(stage.disagreement(0), None);
+    stage.second(&[(30, 0), (30, 0)]);
+    assert_eq!(stage.disagreement(0), None);
+}
+
 #[test]
 fn a_share_that_fails_is_told_until_it_is_well_below_the_limit() {
     let mut stage = Stage::new(3);
