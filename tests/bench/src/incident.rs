@@ -42,7 +42,7 @@ fn undisturbed() {
 }
 
 /// When bingo last wrote its fatal line, by its own log's stamp: microseconds since 1970.
-fn fatal_line(stand: &Stand, node: &str) -> Result<Option<u64>> {
+pub(crate) fn fatal_line(stand: &Stand, node: &str) -> Result<Option<u64>> {
     let text = stand.node(node)?.run(&["sh", "-c", "grep -h '\"msg\":\"We all gonna die\"' /opt/bongo/logs/*/main.log | tail -n 1"])?;
     if text.is_empty() {
         return Ok(None);

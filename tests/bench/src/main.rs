@@ -5,6 +5,7 @@ mod figures;
 mod fleet;
 mod footprint;
 mod incident;
+mod peers;
 mod soak;
 
 use anyhow::Result;
@@ -49,6 +50,22 @@ enum Command {
         /// Write the figures there as JSON, too
         #[arg(long, value_name = "FILE")]
         json: Option<std::path::PathBuf>,
+    },
+    /// The same fault against what others use and against Warden, on a stand of three nodes
+    #[command(after_help = "Examples:\n  warden-bench peers\n  warden-bench peers --only log,monit --rates 200 --incidents 3")]
+    Peers {
+        /// How many incidents for each peer and rate
+        #[arg(long, default_value_t = 10)]
+        incidents: u32,
+        /// Requests a second
+        #[arg(long, value_delimiter = ',', default_values_t = [200, 5])]
+        rates: Vec<u32>,
+        /// Only these: defaults, tuned, observe, patroni, shell, monit, log, probes, retries
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<String>,
+        /// Where peers.md, peers.json and peers.svg are written
+        #[arg(long, value_name = "FOLDER", default_value = "target/bench")]
+        folder: std::path::PathBuf,
     },
     /// A long time under 60 requests a second, with faults at random: what clients saw
     #[command(after_help = "Examples:\n  warden-bench soak --minutes 60\n  warden-bench soak --minutes 60 --without")]
@@ -96,6 +113,10 @@ fn run(args: &Args) -> Result<()> {
             let plan = soak::Plan { minutes: *minutes, seed: *seed, warden: !without, json: json.as_deref(), resume: *resume };
             return soaked(plan);
         }
+        Some(Command::Peers { incidents, rates, only, folder }) => {
+            let plan = peers::Plan { incidents: *incidents, rates: rates.clone(), only: only.clone() };
+            return compared(&plan, folder);
+        }
         None => {}
     }
     let stand = Stand::whole()?;
@@ -136,6 +157,14 @@ fn sizes(agents: &[usize], seconds: u64, json: Option<&std::path::Path>) -> Resu
         let value = serde_json::json!({ "taken": jiff::Timestamp::now().to_string(), "fleets": all });
         std::fs::write(path, serde_json::to_string_pretty(&value)? + "\n")?;
     }
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a program for people")]
+fn compared(plan: &peers::Plan, folder: &std::path::Path) -> Result<()> {
+    let figures = peers::take(&Stand::whole()?, plan)?;
+    peers::write(&figures, folder)?;
+    println!("{}\nwritten to {}: peers.md, peers.json, peers.svg", std::fs::read_to_string(folder.join("peers.md"))?, folder.display());
     Ok(())
 }
 

@@ -21,7 +21,7 @@ const SEGMENT: Duration = Duration::from_secs(300);
 const APART: std::ops::Range<u64> = 60..180;
 
 /// In a shell: the port on which bingo listens, empty when it does not.
-const PORT: &str = "port=$(ss -Hltnp | sed -n 's/.*:\\([0-9]*\\) .*\"bingo\".*/\\1/p' | head -n 1)";
+pub(crate) const PORT: &str = "port=$(ss -Hltnp | sed -n 's/.*:\\([0-9]*\\) .*\"bingo\".*/\\1/p' | head -n 1)";
 
 /// For how long a cable is out, or a process stands still.
 const WHILE: Duration = Duration::from_secs(10);
@@ -321,7 +321,7 @@ fn happen(stand: &Stand, fault: Fault, node: &str, warden: bool) -> Result<bool>
 }
 
 /// By bingo's own port, because in the other half of the comparison no agent knows its address. False when nobody listens.
-fn operation(stand: &Stand, node: &str, value: u64) -> Result<bool> {
+pub(crate) fn operation(stand: &Stand, node: &str, value: u64) -> Result<bool> {
     let command = format!("{PORT}; curl -s -m 5 -d '{{\"operation\": {value}}}' http://127.0.0.1:$port/operation");
     let out = stand.node(node)?.exec(&["sh", "-c", &command])?;
     // 3: no port, 7: refused. Some values end the process before it has answered.

@@ -1,0 +1,141 @@
+//! Who sends traffic where, as HAProxy has it, looked at every few milliseconds.
+
+use anyhow::{Context, Result, anyhow, bail};
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use warden_scenarios::timeline::now_micros;
+
+/// Between two looks. No change is told later than this and a look's own time, a tenth of a millisecond.
+const EVERY: Duration = Duration::from_millis(2);
+
+/// HAProxy binds its socket a moment after its start.
+const BINDS_WITHIN: Duration = Duration::from_secs(10);
+
+/// What HAProxy says of one server, from one time on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Monotonic microseconds.
+    pub(super) at: u64,
+    /// `UP`, `UP 1/3`, `DOWN (agent)`, `no check`, …
+    pub(super) status: String,
+    pub(super) weight: u32,
+}
+
+impl Seen {
+    /// It gets new requests.
+    pub(super) fn in_traffic(&self) -> bool {
+        self.weight > 0 && (self.status.starts_with("UP") || self.status.starts_with("no check"))
+    }
+}
+
+type Changes = Arc<Mutex<HashMap<String, Vec<Seen>>>>;
+
+/// A thread that looks; it ends with this value.
+pub(super) struct Watch {
+    changes: Changes,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+impl Watch {
+    /// Looks at the HAProxy whose runtime socket this is.
+    pub(super) fn begin(socket: String) -> Result<Self> {
+        let stream = warden_lab::wait::until(BINDS_WITHIN, || UnixStream::connect(&socket).map_err(|error| format!("{socket}: {error}")))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let changes = Changes::default();
+        let stop = Arc::new(AtomicBool::new(false));
+        let (entered, stopped) = (Arc::clone(&changes), Arc::clone(&stop));
+        let thread = std::thread::Builder::new().name("watch".into()).spawn(move || look(stream, &entered, &stopped))?;
+        Ok(Self { changes, stop, thread: Some(thread) })
+    }
+
+    /// What a server is now. Nothing before the first look.
+    pub(super) fn now(&self, server: &str) -> Option<Seen> {
+        self.changes.lock().unwrap_or_else(PoisonError::into_inner).get(server)?.last().cloned()
+    }
+
+    /// What changed since a time.
+    pub(super) fn since(&self, server: &str, at: u64) -> Result<Vec<Seen>> {
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+            bail!("HAProxy's runtime socket no longer answers");
+        }
+        let changes = self.changes.lock().map_err(|_| anyhow!("the watching thread panicked"))?;
+        Ok(changes.get(server).into_iter().flatten().filter(|seen| seen.at >= at).cloned().collect())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "nothing is waited for: it is the distance of two looks")]
+fn look(mut stream: UnixStream, changes: &Mutex<HashMap<String, Vec<Seen>>>, stop: &AtomicBool) -> Result<()> {
+    ask(&mut stream, "prompt")?;
+    while !stop.load(Ordering::Relaxed) {
+        let csv = ask(&mut stream, "show stat bingo 4 -1")?;
+        let at = now_micros();
+        let mut changes = changes.lock().map_err(|_| anyhow!("another thread panicked"))?;
+        for (server, status, weight) in read(&csv)? {
+            let seen = Seen { at, status, weight };
+            let known = changes.entry(server).or_default();
+            if known.last().is_none_or(|last| (&last.status, last.weight) != (&seen.status, seen.weight)) {
+                known.push(seen);
+            }
+        }
+        drop(changes);
+        std::thread::sleep(EVERY);
+    }
+    Ok(())
+}
+
+/// An answer, up to the next prompt.
+fn ask(stream: &mut UnixStream, command: &str) -> Result<String> {
+    stream.write_all(format!("{command}\n").as_bytes())?;
+    let (mut answer, mut buffer) = (Vec::new(), [0; 16_384]);
+    while !answer.ends_with(b"\n> ") {
+        let count = stream.read(&mut buffer)?;
+        if count == 0 {
+            bail!("HAProxy has closed its runtime socket");
+        }
+        answer.extend_from_slice(&buffer[..count]);
+    }
+    Ok(String::from_utf8(answer)?)
+}
+
+/// Name, status and weight of every server.
+fn read(csv: &str) -> Result<Vec<(String, String, u32)>> {
+    let mut lines = csv.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('>'));
+    let header: Vec<_> = lines.next().context("a header")?.trim_start_matches("# ").split(',').collect();
+    let column = |name: &str| header.iter().position(|column| *column == name).with_context(|| format!("no column {name}"));
+    let (name, status, weight) = (column("svname")?, column("status")?, column("weight")?);
+    let servers = lines.map(|line| {
+        let fields: Vec<_> = line.split(',').collect();
+        let field = |at: usize| fields.get(at).copied().with_context(|| format!("too short: {line}"));
+        Ok((field(name)?.to_owned(), field(status)?.to_owned(), field(weight)?.parse().with_context(|| line.to_owned())?))
+    });
+    servers.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_in_trouble_gets_traffic_until_it_is_down() {
+        let csv = "# pxname,svname,status,weight,\nbingo,bingo-1,UP 1/3,1,\nbingo,bingo-2,DOWN (agent),1,\nbingo,bingo-3,UP,0,\n\n> ";
+        let seen = read(csv).unwrap();
+        let told = |at: usize| (seen[at].0.as_str(), Seen { at: 0, status: seen[at].1.clone(), weight: seen[at].2 }.in_traffic());
+        assert_eq!([told(0), told(1), told(2)], [("bingo-1", true), ("bingo-2", false), ("bingo-3", false)]);
+        assert!(read("# svname,status,weight\nbingo-1,UP\n").is_err());
+    }
+}
