@@ -27,6 +27,8 @@ pub(super) enum Command<'a> {
     ShowServersState,
     /// Every server's counters.
     ShowStat,
+    /// One server's, by HAProxy's number for it.
+    ShowStatOf(&'a ServerId, u32),
     /// What this connection may do.
     ShowLevel,
     /// A change.
@@ -45,9 +47,14 @@ impl Push {
     /// False for a name that HAProxy does not allow, which could be more than a name on the command line.
     #[must_use]
     pub fn speakable(&self) -> bool {
-        let name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':'));
-        name(&self.id().backend) && name(&self.id().server)
+        speakable(self.id())
     }
+}
+
+/// False for a name that HAProxy does not allow.
+pub(super) fn speakable(id: &ServerId) -> bool {
+    let name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | ':'));
+    name(&id.backend) && name(&id.server)
 }
 
 impl Command<'_> {
@@ -57,7 +64,7 @@ impl Command<'_> {
             Self::Prompt => "prompt",
             Self::ShowInfo => "show info",
             Self::ShowServersState => "show servers state",
-            Self::ShowStat => "show stat",
+            Self::ShowStat | Self::ShowStatOf(..) => "show stat",
             Self::ShowLevel => "show cli level",
             Self::Push(_) => "set server",
         }
@@ -71,6 +78,7 @@ impl fmt::Display for Command<'_> {
             Self::ShowInfo | Self::ShowServersState | Self::ShowLevel => f.write_str(self.name()),
             // All proxies, servers only (type 4), all servers.
             Self::ShowStat => f.write_str("show stat -1 4 -1"),
+            Self::ShowStatOf(id, number) => write!(f, "show stat {} 4 {number}", id.backend),
             Self::Push(Push::AgentDown(id)) => write!(f, "set server {id} agent down"),
             Self::Push(Push::HealthDown(id)) => write!(f, "set server {id} health down"),
             Self::Push(Push::Drain(id)) => write!(f, "set server {id} state drain"),

@@ -34,6 +34,10 @@ pub trait RuntimeApi: Send {
     /// Pushes in order; one outcome a push.
     fn push(&mut self, pushes: &[Push], deadline: Instant) -> impl Future<Output = Result<Vec<Result<(), Refusal>>, Error>> + Send;
 
+    /// Of each server, whether HAProxy says plainly that it sends it nothing new. Costs one row a server, where a reading costs one for
+    /// every server there is. False for one that the last reading did not have.
+    fn down(&mut self, ids: &[ServerId], deadline: Instant) -> impl Future<Output = Result<Vec<bool>, Error>> + Send;
+
     /// Reads what every server has counted since HAProxy's start.
     fn counters(&mut self, deadline: Instant) -> impl Future<Output = Result<Vec<Counters>, Error>> + Send;
 

@@ -79,32 +79,78 @@ impl<'a> Row<'a> {
     }
 }
 
+/// What does not change from one reading to the next, in HAProxy's order: thousands of names are not made anew four times a second.
+#[derive(Debug, Default)]
+pub(super) struct Names(Vec<Name>);
+
+#[derive(Debug)]
+struct Name {
+    id: ServerId,
+    host: Arc<str>,
+    /// HAProxy's number for it, within its backend.
+    number: u32,
+}
+
+impl Names {
+    /// HAProxy's numbers for these servers, as of the last reading.
+    pub(super) fn numbers<'i>(&self, ids: &'i [ServerId]) -> Vec<Option<(&'i ServerId, u32)>> {
+        let places: HashMap<&ServerId, u32> = self.0.iter().map(|name| (&name.id, name.number)).collect();
+        ids.iter().map(|id| Some((id, *places.get(id)?))).collect()
+    }
+
+    /// Makes the names of one row, or takes those of the last reading.
+    fn of(&mut self, at: usize, row: &Row<'_>, columns: &StateColumns) -> Result<(ServerId, Arc<str>), ParseError> {
+        let (backend, server, host) = (row.text(columns.backend)?, row.text(columns.name)?, row.text(columns.address)?);
+        // Servers of one backend share its name.
+        let shared = at.checked_sub(1).and_then(|at| self.0.get(at)).map(|before| &before.id.backend).filter(|name| ***name == *backend);
+        let backend_name = || shared.cloned().unwrap_or_else(|| Arc::from(backend));
+        match self.0.get(at) {
+            Some(known) if *known.id.server == *server && *known.id.backend == *backend => {
+                if *known.host != *host
+                    && let Some(known) = self.0.get_mut(at)
+                {
+                    known.host = Arc::from(host);
+                }
+            }
+            Some(_) | None => {
+                let name = Name {
+                    id: ServerId { backend: backend_name(), server: Arc::from(server) },
+                    host: Arc::from(host),
+                    number: row.number(columns.number)?,
+                };
+                self.0.truncate(at);
+                self.0.push(name);
+            }
+        }
+        let known = self.0.get(at).ok_or_else(|| ParseError::Missing("srv_name", excerpt(row.line)))?;
+        Ok((known.id.clone(), Arc::clone(&known.host)))
+    }
+}
+
 /// Reads the answer to `show servers state`.
-pub(super) fn servers_state(answer: &str) -> Result<Vec<Server>, ParseError> {
+pub(super) fn servers_state(answer: &str, names: &mut Names) -> Result<Vec<Server>, ParseError> {
     let mut lines = answer.lines();
     if lines.next() != Some("1") {
         return Err(ParseError::Missing("version 1 of the format", excerpt(answer)));
     }
     let columns = Columns::read(lines.next(), ' ', answer)?;
-    let (backend_name, columns) = (columns.at("be_name"), StateColumns::of(&columns));
-    let (mut servers, mut fields): (Vec<Server>, Vec<&str>) = (Vec::new(), Vec::new());
-    for line in lines {
+    let columns = StateColumns::of(&columns);
+    let (mut servers, mut fields): (Vec<Server>, Vec<&str>) = (Vec::with_capacity(names.0.len()), Vec::new());
+    for (at, line) in lines.enumerate() {
         fields.clear();
         fields.extend(line.split(' '));
         let row = Row { fields: &fields, line };
-        // Servers of one backend share its name.
-        let name = row.text(backend_name)?;
-        let backend = match servers.last() {
-            Some(last) if *last.id.backend == *name => Arc::clone(&last.id.backend),
-            Some(_) | None => Arc::from(name),
-        };
-        servers.push(server(&row, &columns, backend)?);
+        let (id, host) = names.of(at, &row, &columns)?;
+        servers.push(server(&row, &columns, id, host)?);
     }
+    names.0.truncate(servers.len());
     Ok(servers)
 }
 
 /// What is read of `show servers state`.
 struct StateColumns {
+    backend: Column,
+    number: Column,
     name: Column,
     address: Column,
     port: Column,
@@ -122,6 +168,8 @@ struct StateColumns {
 impl StateColumns {
     fn of(columns: &Columns<'_>) -> Self {
         Self {
+            backend: columns.at("be_name"),
+            number: columns.at("srv_id"),
             name: columns.at("srv_name"),
             address: columns.at("srv_addr"),
             port: columns.at("srv_port"),
@@ -138,7 +186,7 @@ impl StateColumns {
     }
 }
 
-fn server(row: &Row<'_>, columns: &StateColumns, backend: Arc<str>) -> Result<Server, ParseError> {
+fn server(row: &Row<'_>, columns: &StateColumns, id: ServerId, host: Arc<str>) -> Result<Server, ParseError> {
     let operation = match row.text(columns.operation)? {
         "0" => Operation::Stopped,
         "1" => Operation::Starting,
@@ -154,8 +202,8 @@ fn server(row: &Row<'_>, columns: &StateColumns, backend: Arc<str>) -> Result<Se
     let check: u32 = row.number(columns.check_state)?;
     let agent: u32 = row.number(columns.agent_state)?;
     Ok(Server {
-        id: ServerId { backend, server: Arc::from(row.text(columns.name)?) },
-        host: row.text(columns.address)?.to_owned(),
+        id,
+        host,
         port: row.number(columns.port)?,
         fqdn: Some(row.text(columns.fqdn)?).filter(|name| *name != "-").map(str::to_owned),
         operation,
@@ -193,6 +241,17 @@ pub(super) fn counters(answer: &str) -> Result<Vec<Counters>, ParseError> {
         found.push(Counters { id, requests: count(requests)?, errors: sum(&errors)?, sessions: sum(&sessions)? });
     }
     Ok(found)
+}
+
+/// Reads the answer to `show stat` for one server: true when that says plainly that nothing new is sent to it. Words differ between
+/// versions and states; what is not known is not plain.
+pub(super) fn is_down(answer: &str) -> Result<bool, ParseError> {
+    let mut lines = answer.lines();
+    let status = Columns::read(lines.next(), ',', answer)?.at("status");
+    let line = lines.next().ok_or_else(|| ParseError::Missing("the server", excerpt(answer)))?;
+    let fields = csv(line);
+    let fields: Vec<&str> = fields.iter().map(|field| &**field).collect();
+    Ok(Row { fields: &fields, line }.text(status)?.starts_with("DOWN"))
 }
 
 /// One CSV line: fields in quotes may hold commas, and a doubled quote is one. HAProxy quotes next to nothing.
@@ -259,7 +318,7 @@ mod tests {
     fn servers_of_every_version() {
         use warden_logic::fleet::observed::Mark;
         for (version, _, text, _) in VERSIONS {
-            let servers = servers_state(text).unwrap();
+            let servers = servers_state(text, &mut Names::default()).unwrap();
             let of = |name: &str| servers.iter().find(|server| &*server.id.server == name).unwrap_or_else(|| panic!("{version}: {name}"));
             assert_eq!(
                 (of("s1").operation, of("s1").mark(), of("s1").check),
@@ -275,6 +334,40 @@ mod tests {
             assert_eq!((of("x").address().as_str(), of("x").weight, of("x").id.backend.as_ref()), ("[::1]:19109", 3, "v6"));
             assert_eq!(of("s1").address(), "127.0.0.1:19101");
         }
+    }
+
+    /// Names and addresses that are the same are shared with the reading before; those that are not are made anew.
+    #[test]
+    fn the_next_reading_shares_its_names() {
+        for (version, _, text, _) in VERSIONS {
+            let mut names = Names::default();
+            let before = servers_state(text, &mut names).unwrap();
+            let now = servers_state(text, &mut names).unwrap();
+            assert_eq!(before, now);
+            assert!(
+                before
+                    .iter()
+                    .zip(&now)
+                    .all(|(one, other)| Arc::ptr_eq(&one.id.server, &other.id.server) && Arc::ptr_eq(&one.host, &other.host))
+            );
+            let moved = text.replace(" 127.0.0.1 ", " 127.0.0.9 ").replace(" s2 ", " s22 ");
+            let other = servers_state(&moved, &mut names).unwrap();
+            assert_eq!(other, servers_state(&moved, &mut Names::default()).unwrap(), "{version}");
+            assert_eq!(servers_state(text, &mut names).unwrap(), before, "{version}");
+            let ids = [before[0].id.clone(), ServerId::new("nobody", "x")];
+            assert_eq!(names.numbers(&ids)[1], None);
+            assert!(names.numbers(&ids)[0].is_some_and(|(id, number)| *id == ids[0] && number > 0), "{version}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_plain_is_down() {
+        for (status, down) in
+            [("UP", false), ("DOWN (agent)", true), ("DOWN", true), ("MAINT", false), ("DRAIN", false), ("NOLB", false), ("", false)]
+        {
+            assert_eq!(is_down(&format!("# pxname,svname,status,weight\napp,s1,{status},1\n")), Ok(down));
+        }
+        assert!(is_down("# pxname,svname,status\n").is_err() && is_down("No such server.\n").is_err());
     }
 
     #[test]
@@ -294,10 +387,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_names_the_field() {
-        let error = servers_state("Permission denied\n").unwrap_err().to_string();
+        let error = servers_state("Permission denied\n", &mut Names::default()).unwrap_err().to_string();
         assert_eq!(error, "`version 1 of the format` is missing in: Permission denied");
         let text = fixture!("haproxy-3.0/servers-state").replace("srv_op_state", "srv_state");
-        assert_eq!(servers_state(&text).unwrap_err().to_string(), "`srv_op_state` is missing in: the header");
+        assert_eq!(servers_state(&text, &mut Names::default()).unwrap_err().to_string(), "`srv_op_state` is missing in: the header");
         assert_eq!(info("Pid: x\nStart_time_sec: 1\n").unwrap_err().to_string(), "`Pid` is no number: x");
     }
 
@@ -306,7 +399,8 @@ mod tests {
         #[test]
         fn nothing_panics(text in "(1\n# [a-z_ ]{0,40}\n)?[ -~\n]{0,200}") {
             let _ = info(&text);
-            let _ = servers_state(&text);
+            let _ = servers_state(&text, &mut Names::default());
+            let _ = is_down(&text);
             let _ = counters(&text);
         }
     }

@@ -101,6 +101,14 @@ impl RuntimeApi for Several {
         Ok(outcomes)
     }
 
+    async fn down(&mut self, ids: &[ServerId], deadline: Instant) -> Result<Vec<bool>, Error> {
+        match self.0.as_mut_slice() {
+            [one] => one.socket.down(ids, deadline).await,
+            // Not worth a way of its own: a reading of all tells.
+            _ => Ok(vec![false; ids.len()]),
+        }
+    }
+
     async fn counters(&mut self, deadline: Instant) -> Result<Vec<Counters>, Error> {
         if let [one] = self.0.as_mut_slice() {
             return one.socket.counters(deadline).await;

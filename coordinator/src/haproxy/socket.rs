@@ -1,15 +1,16 @@
 //! [`RuntimeApi`] over HAProxy's runtime socket: one connection that stays, commands in a row, every wait with a deadline.
 
 use super::answer::Answers;
-use super::command::{Command, Push};
+use super::command::{Command, Push, speakable};
 use super::{Counters, Error, ParseError, Refusal, RuntimeApi, parse};
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout_at};
-use warden_logic::fleet::observed::Observed;
+use warden_logic::fleet::observed::{Observed, ServerId};
 
 /// Commands that are written before their answers are read. HAProxy reads 16 kB of commands at a time; 64 of at most 140 bytes
 /// (two names) fit, and their answers of a line each fit into the socket's buffer, so neither side can wait for the other.
@@ -23,6 +24,7 @@ const DISABLED: &str = "Proxy is disabled.";
 pub struct Socket {
     path: PathBuf,
     connection: Option<Connection>,
+    names: parse::Names,
 }
 
 #[derive(Debug)]
@@ -34,7 +36,7 @@ struct Connection {
 impl Socket {
     /// Nothing is opened yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), connection: None }
+        Self { path: path.into(), connection: None, names: parse::Names::default() }
     }
 
     /// What the connection may do, in HAProxy's word for it: `admin`, `operator`, `user`. After a reading, which connects.
@@ -94,7 +96,8 @@ impl Connection {
             if self.answers.too_long() {
                 return Err(Error::Broken(io::Error::new(io::ErrorKind::InvalidData, "an answer without an end")));
             }
-            self.answers.buffer().reserve(16 * 1024);
+            // HAProxy writes 16 kB at a time; what has gathered meanwhile is taken at once.
+            self.answers.buffer().reserve(64 * 1024);
             if self.stream.read_buf(self.answers.buffer()).await.map_err(broken)? == 0 {
                 return Err(Error::Closed);
             }
@@ -119,7 +122,7 @@ impl RuntimeApi for Socket {
             if info.stopping {
                 return Err(Error::Stopping);
             }
-            let servers = parse::servers_state(servers).map_err(|error| read(error, Command::ShowServersState))?;
+            let servers = parse::servers_state(servers, &mut self.names).map_err(|error| read(error, Command::ShowServersState))?;
             Ok(Observed { identity: info.identity, version: info.version, servers })
         });
         if observed.is_err() {
@@ -144,6 +147,16 @@ impl RuntimeApi for Socket {
             words => Err(Refusal(words.to_owned())),
         };
         Ok(answers.into_iter().map(outcome).collect())
+    }
+
+    async fn down(&mut self, ids: &[ServerId], deadline: Instant) -> Result<Vec<bool>, Error> {
+        let numbers = self.names.numbers(ids);
+        let known = || numbers.iter().flatten().filter(|(id, _)| speakable(id));
+        let commands: Vec<_> = known().map(|(id, number)| Command::ShowStatOf(id, *number)).collect();
+        let answers = self.call(&commands, deadline).await?;
+        let down: HashSet<&ServerId> =
+            known().zip(&answers).filter(|(_, answer)| parse::is_down(answer).unwrap_or(false)).map(|((id, _), _)| *id).collect();
+        Ok(ids.iter().map(|id| down.contains(id)).collect())
     }
 
     async fn counters(&mut self, deadline: Instant) -> Result<Vec<Counters>, Error> {

@@ -12,6 +12,9 @@ use warden_logic::fleet::observed::ServerId;
 use warden_logic::fleet::plan::Step;
 use warden_logic::moment::Moment;
 
+/// More servers than this are not asked for one by one: a row of their own costs each of them four times as much as one among all.
+const ONE_BY_ONE: usize = 200;
+
 /// A drain of ours waits so long for the disk, and clients with it.
 const WRITTEN_WITHIN: Duration = Duration::from_millis(50);
 
@@ -86,6 +89,35 @@ impl<R: RuntimeApi> Steering<R> {
         }
         if let Step::Back { .. } = step {
             self.enter(step);
+        }
+    }
+
+    /// Asks HAProxy of those alone that were taken out; true when that was plain of each, and no reading of all is needed.
+    pub(super) async fn confirm_each(&mut self, steps: &[Step], deadline: Instant) -> bool {
+        let mut ids = Vec::new();
+        for step in steps {
+            match step {
+                Step::Out { id, lever: Lever::Agent, .. } | Step::Assert { id, lever: Lever::Agent, .. } => ids.push(id.clone()),
+                // A drain is a mark, and whose it is only a reading tells.
+                Step::Out { lever: Lever::Drain, .. } | Step::Assert { lever: Lever::Drain, .. } | Step::Back { drained: true, .. } => {
+                    return false;
+                }
+                Step::Back { .. } | Step::Vouch { .. } | Step::Reword { .. } => {}
+            }
+        }
+        if ids.len() > ONE_BY_ONE {
+            return false;
+        }
+        match self.runtime.down(&ids, deadline).await {
+            Ok(down) if down.iter().all(|down| *down) => {
+                self.known.stopped(&ids);
+                true
+            }
+            Ok(_) => false,
+            Err(error) => {
+                self.push_failed(&error);
+                false
+            }
         }
     }
 

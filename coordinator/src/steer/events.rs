@@ -4,7 +4,7 @@
 
 use super::knowledge::Knowledge;
 use super::permitted::SharedCauses;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use warden_logic::fleet::judge::Note;
 use warden_logic::fleet::observed::ServerId;
@@ -244,11 +244,11 @@ impl Event {
 #[derive(Debug, Default)]
 pub(super) struct Said {
     notes: BTreeMap<ServerId, Note>,
-    takes_traffic: BTreeMap<ServerId, bool>,
+    takes_traffic: HashMap<ServerId, bool>,
     refusals: BTreeMap<ServerId, String>,
     lost: BTreeSet<String>,
     two: BTreeSet<String>,
-    heard: BTreeSet<String>,
+    heard: HashSet<String>,
     unmatched: BTreeSet<(String, String)>,
     shared_causes: SharedCauses,
     /// By the kind of what they differ in.
@@ -270,7 +270,6 @@ impl Said {
 
     fn servers(&mut self, known: &Knowledge, events: &mut Vec<Event>) {
         let mut notes = BTreeMap::new();
-        let mut takes_traffic = BTreeMap::new();
         for server in known.observed.iter().flat_map(|observed| &observed.servers) {
             let id = &server.id;
             let note = known.note(id);
@@ -281,19 +280,25 @@ impl Said {
             }
             notes.extend(note.map(|note| (id.clone(), note.clone())));
 
+            // Most are as they were: what is remembered of them is not made anew.
             let takes = server.takes_traffic();
-            match self.takes_traffic.get(id) {
-                Some(false) if takes => events.push(Event::of_server(known, Kind::TrafficBegan, id, "HAProxy sends traffic to it")),
-                Some(true)
-                    if !takes
-                        && server.mark().is_none()
-                        && !matches!(known.ledger.verdict(id), Some(warden_logic::fleet::ledger::Verdict::Out(_))) =>
+            let Some(before) = self.takes_traffic.get_mut(id) else {
+                self.takes_traffic.insert(id.clone(), takes);
+                continue;
+            };
+            match std::mem::replace(before, takes) {
+                false if takes => events.push(Event::of_server(known, Kind::TrafficBegan, id, "HAProxy sends traffic to it")),
+                true if !takes
+                    && server.mark().is_none()
+                    && !matches!(known.ledger.verdict(id), Some(warden_logic::fleet::ledger::Verdict::Out(_))) =>
                 {
                     events.push(Event::of_server(known, Kind::TrafficEnded, id, "HAProxy's own check took it out"));
                 }
-                Some(_) | None => {}
+                _ => {}
             }
-            takes_traffic.insert(id.clone(), takes);
+        }
+        if self.takes_traffic.len() > known.observed.as_ref().map_or(0, |observed| observed.servers.len()) {
+            self.takes_traffic.retain(|id, _| known.server(id).is_some());
         }
         for (id, words) in &known.refusals {
             if self.refusals.get(id) != Some(words) {
@@ -302,7 +307,6 @@ impl Said {
         }
         self.refusals.clone_from(&known.refusals);
         self.notes = notes;
-        self.takes_traffic = takes_traffic;
         let mut unmatched = BTreeSet::new();
         for service in &known.matches.unmatched {
             let key = (service.node.clone(), format!("{} of {}: {}", service.unit, service.node, service.why));
@@ -337,11 +341,12 @@ impl Said {
 
     fn nodes(&mut self, known: &Knowledge, now: Moment, events: &mut Vec<Event>) {
         let lease = known.policy.lease;
-        let mut heard = BTreeSet::new();
+        let mut count = 0;
         for (name, node) in known.roster.nodes() {
             let event = |kind, text: String| Event { node: Some(name.to_owned()), ..Event::new(kind, text) };
             if !node.fresh(now, lease) {
-                if self.lost.insert(name.to_owned()) {
+                if !self.lost.contains(name) {
+                    self.lost.insert(name.to_owned());
                     let silent: Span = now.since(node.heard);
                     events
                         .push(event(Kind::NodeLost, format!("{name}: its agent has been silent for {silent}; its traffic stays as it is")));
@@ -357,11 +362,17 @@ impl Said {
                     format!("two agents speak for {name}: one of the machines carries a name that is not its own"),
                 ));
             }
-            heard.insert(name.to_owned());
+            if !self.heard.contains(name) {
+                self.heard.insert(name.to_owned());
+            }
+            count += 1;
         }
-        self.lost.retain(|name| heard.contains(name));
-        self.two.retain(|name| heard.contains(name));
-        self.heard = heard;
+        if self.heard.len() > count {
+            let there = |name: &String| known.roster.node(name).is_some();
+            self.lost.retain(there);
+            self.two.retain(there);
+            self.heard.retain(there);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use warden_logic::fleet::judge::{Judgement, Note, judge};
 use warden_logic::fleet::ledger::{Ledger, Verdict};
 use warden_logic::fleet::marks::Marks;
 use warden_logic::fleet::matching::{Matches, matches};
-use warden_logic::fleet::observed::{Observed, Server, ServerId};
+use warden_logic::fleet::observed::{Observed, Operation, Server, ServerId};
 use warden_logic::fleet::permits::{self, Permits};
 use warden_logic::fleet::plan::{Step, plan};
 use warden_logic::fleet::roll;
@@ -18,6 +18,9 @@ use warden_logic::fleet::{Policy, Scene};
 use warden_logic::moment::Moment;
 use warden_protocol::v1::report::{Report, ServiceReport};
 use warden_protocol::vocab::ServiceState;
+
+/// From so many servers on a reading of all of them takes HAProxy and us more than a millisecond, and grows with each.
+const LARGE: usize = 500;
 
 /// What is known now.
 #[derive(Debug)]
@@ -175,6 +178,34 @@ impl Knowledge {
         steps
     }
 
+    /// True while a reading of all servers costs more than clients that wait for one of them should wait.
+    pub(super) fn is_large(&self) -> bool {
+        self.observed.as_ref().is_some_and(|observed| observed.servers.len() >= LARGE)
+    }
+
+    /// True when these steps leave so many servers above the floor of each backend that a reading which is a cycle old will do.
+    pub(super) fn far_above_the_floor(&self, steps: &[Step]) -> bool {
+        let outs =
+            |name: &str| steps.iter().filter(|step| matches!(step.verdict(), Verdict::Out(_)) && *step.id().backend == *name).count();
+        self.observed.iter().flat_map(Observed::backends).all(|(name, servers)| {
+            let outs = outs(name);
+            let left = servers.iter().filter(|server| server.takes_traffic()).count().saturating_sub(outs);
+            outs == 0 || left >= self.policy.backend(name).min_in_traffic as usize + servers.len() / 10
+        })
+    }
+
+    /// Enters that HAProxy sends these nothing new, where that was asked of them alone.
+    pub(super) fn stopped(&mut self, ids: &[ServerId]) {
+        for id in ids {
+            let Some(server) = self.places.get(id).and_then(|at| self.observed.as_mut()?.servers.get_mut(*at)) else { continue };
+            server.operation = Operation::Stopped;
+            if self.idle.insert(id.clone()) {
+                self.rates.forget_sessions(id);
+            }
+        }
+        self.revision += 1;
+    }
+
     /// Looks at the permits once more, after a plan was carried out: a sick server that is out by now may be restarted.
     pub(super) fn review_those_now_out(&mut self, now: Moment) {
         if self.permits.waits().any(|(_, wait)| matches!(wait, permits::Wait::InTraffic)) {
@@ -248,6 +279,9 @@ impl Knowledge {
 
     /// True while somebody waits for the requests that are left of a server: it leaves, takes no new ones, and they are not known to be done.
     pub(super) fn somebody_drains(&self) -> bool {
+        if !self.roster.somebody_leaves() {
+            return false;
+        }
         let leaving = self.roster.nodes().filter(|(_, node)| node.services.iter().any(|service| service.state == ServiceState::Leaving));
         let mut servers = leaving.flat_map(|(name, _)| self.matches.of_node(name));
         servers.any(|(_, id)| {
@@ -259,7 +293,7 @@ impl Knowledge {
     /// Who speaks for a server: the node's name and what it said last, whether that still counts or not.
     pub(super) fn speaker(&self, id: &ServerId) -> Option<(&str, &ServiceReport)> {
         let claim = self.matches.claims.get(id)?;
-        let service = self.roster.node(&claim.node)?.services.get(claim.service)?;
+        let service = self.roster.speaker(claim)?.services.get(claim.service)?;
         Some((&claim.node, service))
     }
 

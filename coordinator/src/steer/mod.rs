@@ -41,7 +41,7 @@ use warden_logic::fleet::marks::Marks;
 use warden_logic::fleet::observed::Observed;
 use warden_logic::fleet::roster::Refused;
 use warden_logic::fleet::wishes::{Refusal as Unwilling, Wish, Wishes, Word};
-use warden_logic::moment::Moment;
+use warden_logic::moment::{Moment, Span};
 use warden_protocol::v1::fleet::FleetStatus;
 use warden_protocol::v1::report::{Directives, Report};
 
@@ -142,6 +142,8 @@ pub struct Steering<R> {
     said: Said,
     myself: Myself,
     cycle: Duration,
+    /// The same, in the clock's units: so long a reading is good enough.
+    lasts: Span,
     command_timeout: Duration,
     clock: fn() -> Moment,
     metrics: Arc<Metrics>,
@@ -181,6 +183,7 @@ impl<R: RuntimeApi> Steering<R> {
             said: Said::default(),
             myself,
             cycle: settings.cycle,
+            lasts: Span::from_millis(u64::try_from(settings.cycle.as_millis()).unwrap_or(u64::MAX)),
             command_timeout: settings.command_timeout,
             clock: settings.clock,
             metrics,
@@ -309,13 +312,25 @@ impl<R: RuntimeApi> Steering<R> {
         let deadline = Instant::now() + self.command_timeout;
         let mut events = Vec::new();
         events.extend(self.known.wishes.expire(began).map(|pause| wished::ended(&pause)));
-        let reading = self.read(deadline, &mut events).await;
-        self.see(reading);
-        let steps = self.known.think((self.clock)());
+        // With thousands of servers a report does not wait for a reading of all of them: the last one is at most a cycle old.
+        let mut by_the_last = woke == Woke::Report && self.known.current && self.known.is_large() && began.since(self.seen) <= self.lasts;
+        if !by_the_last {
+            let reading = self.read(deadline, &mut events).await;
+            self.see(reading);
+        }
+        let mut steps = self.known.think((self.clock)());
+        if by_the_last && !self.known.far_above_the_floor(&steps) {
+            by_the_last = false;
+            let reading = self.read(deadline, &mut events).await;
+            self.see(reading);
+            steps = self.known.think((self.clock)());
+        }
         if !steps.is_empty() {
             self.carry_out(&steps, deadline, &mut events).await;
-            let again = self.read(deadline, &mut events).await;
-            self.see(again);
+            if !by_the_last || !self.confirm_each(&steps, deadline).await {
+                let again = self.read(deadline, &mut events).await;
+                self.see(again);
+            }
             self.known.review_those_now_out((self.clock)());
             let done = (self.clock)();
             self.metrics.applied(done.since(began));

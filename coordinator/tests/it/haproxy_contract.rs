@@ -108,6 +108,7 @@ contract! {
     a_reload_is_noticed_and_the_next_reading_is_of_the_new_process,
     a_restart_is_noticed_and_forgets_everything,
     nothing_but_a_reading_connects,
+    those_that_are_down_are_told_one_by_one,
 }
 
 fn on_fake() -> OnFake {
@@ -288,6 +289,20 @@ async fn nothing_but_a_reading_connects(mut bench: impl Bench) {
     assert!(matches!(error, Error::Unconnected), "{error}");
     read(&mut bench).await;
     assert_eq!(bench.api().counters(soon()).await.unwrap().len(), 3);
+}
+
+async fn those_that_are_down_are_told_one_by_one(mut bench: impl Bench) {
+    let ids = [id("n2"), id("n1"), id("nobody"), id("bare")];
+    let error = bench.api().down(&ids, soon()).await.unwrap_err();
+    assert!(matches!(error, Error::Unconnected), "{error}");
+    read(&mut bench).await;
+    assert_eq!(bench.api().down(&ids, soon()).await.unwrap(), [false; 4]);
+    push(&mut bench, Push::AgentDown(id("n1"))).await;
+    assert_eq!(bench.api().down(&ids, soon()).await.unwrap(), [false, true, false, false]);
+    // A person's mark is theirs, and not plain.
+    bench.operator("set server app/n2 state maint").await;
+    assert_eq!(bench.api().down(&ids, soon()).await.unwrap(), [false, true, false, false]);
+    assert_eq!(bench.api().down(&[], soon()).await.unwrap(), [false; 0]);
 }
 
 /// What is in flight is counted until it is answered.

@@ -62,6 +62,17 @@ impl Stand {
         Self::before(haproxy, board, tempfile::tempdir().unwrap())
     }
 
+    /// So many servers that a reading of all of them costs more than a report should wait.
+    async fn large() -> (Self, Voice) {
+        let board = Board::default();
+        let haproxy = Fake::start(board.clone()).without("bare").with_many(600);
+        let stand = Self::before(haproxy, board, tempfile::tempdir().unwrap());
+        let mut voice = Voice::of("n1");
+        stand.report(&mut voice, ServiceState::Serving).await;
+        sleep(CYCLE + Duration::from_millis(10)).await;
+        (stand, voice)
+    }
+
     fn before(haproxy: Fake, board: Board, kept: TempDir) -> Self {
         let metrics = Arc::new(Metrics::default());
         let settings = Settings {
@@ -164,6 +175,56 @@ fn brief(traffic: &TrafficStatus) -> (Traffic, Confirmed, Holder) {
 
 const IN: (Traffic, Confirmed, Holder) = (Traffic::In, Confirmed::In, Holder::Haproxy);
 const OUT: (Traffic, Confirmed, Holder) = (Traffic::Out, Confirmed::Out, Holder::Warden);
+
+#[tokio::test(start_paused = true)]
+async fn in_a_large_fleet_a_report_waits_for_no_reading_of_all() {
+    let (stand, mut voice) = Stand::large().await;
+    let before = stand.haproxy.readings();
+    let told = stand.report(&mut voice, ServiceState::Sick).await;
+    assert_eq!((told.confirmed, told.by, told.server_status.as_str()), (Confirmed::Out, Holder::Warden, "DOWN (agent)"));
+    assert_eq!((stand.haproxy.readings(), stand.haproxy.takes_traffic("n1")), (before, false));
+    // Back needs no confirmation: HAProxy's own check decides when.
+    assert_eq!(stand.report(&mut voice, ServiceState::Serving).await.wanted, Traffic::In);
+    assert_eq!(stand.haproxy.readings(), before);
+    sleep(CYCLE * 8).await;
+    let told = stand.report(&mut voice, ServiceState::Serving).await;
+    assert_eq!(told.confirmed, Confirmed::In, "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_large_fleet_nothing_near_the_floor_is_decided_on_an_older_reading() {
+    let (stand, mut voice) = Stand::large().await;
+    stand.calls.send(Call::Policy(policy(580))).await.unwrap();
+    sleep(Duration::from_millis(10)).await;
+    // The last of those above the floor are gone since the last reading.
+    (0..30).for_each(|at| stand.haproxy.operator(&format!("set server app/f{at} state maint")));
+    let before = stand.haproxy.readings();
+    let told = stand.report(&mut voice, ServiceState::Sick).await;
+    assert_eq!((told.confirmed, told.by), (Confirmed::In, Holder::Floor), "{told:?}");
+    assert!(stand.haproxy.readings() > before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_large_fleet_what_is_not_plain_is_read() {
+    let (stand, mut voice) = Stand::large().await;
+    // Set since the last reading: what holds it then is the person's.
+    stand.haproxy.operator("set server app/n1 state maint");
+    let before = stand.haproxy.readings();
+    let told = stand.report(&mut voice, ServiceState::Sick).await;
+    assert_eq!((told.confirmed, told.by, told.server_status.as_str()), (Confirmed::Out, Holder::Operator, "MAINT"));
+    assert!(stand.haproxy.readings() > before);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_a_large_fleet_a_push_that_is_not_answered_is_followed_by_a_reading() {
+    let (stand, mut voice) = Stand::large().await;
+    stand.haproxy.trouble(Some(Trouble::PushesLost));
+    let before = stand.haproxy.readings();
+    let told = stand.report(&mut voice, ServiceState::Sick).await;
+    // By then HAProxy has asked on the agent port, which is the other half of the lever.
+    assert_eq!((told.wanted, told.confirmed), (Traffic::Out, Confirmed::Out), "{told:?}");
+    assert!(stand.haproxy.readings() > before);
+}
 
 #[tokio::test(start_paused = true)]
 async fn a_report_is_answered_with_what_haproxy_confirmed() {

@@ -113,6 +113,13 @@ impl Fake {
         })))
     }
 
+    /// So many more, `f0` and on, all of them well.
+    pub(crate) fn with_many(self, count: usize) -> Self {
+        let more = (0..count).map(|at| Modelled::new(format!("f{at}").leak(), true, true));
+        self.with(|model| model.servers.extend(more));
+        self
+    }
+
     pub(crate) fn without(self, name: &str) -> Self {
         self.with(|model| model.servers.retain(|server| server.name != name));
         self
@@ -229,7 +236,7 @@ impl Model {
     fn observed(&self) -> Observed {
         let server = |server: &Modelled| Server {
             id: ServerId::new("app", server.name),
-            host: "192.0.2.1".to_owned(),
+            host: "192.0.2.1".into(),
             port: 80,
             fqdn: None,
             operation: if server.runs() { Operation::Running } else { Operation::Stopped },
@@ -328,6 +335,25 @@ impl RuntimeApi for Fake {
                 outcomes.push(Ok(()));
             }
             Ok(outcomes)
+        })
+    }
+
+    async fn down(&mut self, ids: &[ServerId], deadline: Instant) -> Result<Vec<bool>, Error> {
+        match self.with(|model| model.trouble) {
+            Some(Trouble::Stuck) => {
+                tokio::time::sleep_until(deadline).await;
+                self.with(|model| model.connected = None);
+                return Err(Error::Late("show stat"));
+            }
+            Some(Trouble::Gone) => {
+                self.with(|model| model.connected = None);
+                return Err(Error::Closed);
+            }
+            Some(Trouble::PushesLost) | None => {}
+        }
+        self.with(|model| {
+            model.connection()?;
+            Ok(ids.iter().map(|id| model.server(&id.server).is_some_and(|server| server.admin == 0 && !server.runs())).collect())
         })
     }
 

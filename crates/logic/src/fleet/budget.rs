@@ -138,7 +138,7 @@ impl<'a> Standing<'a> {
     /// `settling`: for so long after its begin the coordinator does not know who is back for less than its soak.
     pub(super) fn of(scene: &Scene<'a>, server: &'a Server, settling: bool) -> Self {
         let claim = scene.matches.claims.get(&server.id);
-        let node = claim.and_then(|claim| scene.roster.node(&claim.node));
+        let node = claim.and_then(|claim| scene.roster.speaker(claim));
         let fresh = node.filter(|node| node.fresh(scene.now, scene.policy.lease));
         let said = fresh.zip(claim).and_then(|(node, claim)| node.services.get(claim.service));
         let out = matches!(scene.ledger.verdict(&server.id), Some(Verdict::Out(_)));

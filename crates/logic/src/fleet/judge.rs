@@ -170,7 +170,7 @@ fn wish<'a>(scene: &Scene<'_>, permits: &Permits, server: &'a Server) -> Wish<'a
 /// What an agent whose word still counts says of this server.
 fn said<'a>(scene: &Scene<'a>, server: &Server) -> Option<&'a ServiceReport> {
     let claim = scene.matches.claims.get(&server.id)?;
-    let node = scene.roster.node(&claim.node).filter(|node| node.fresh(scene.now, scene.policy.lease))?;
+    let node = scene.roster.speaker(claim).filter(|node| node.fresh(scene.now, scene.policy.lease))?;
     node.services.get(claim.service)
 }
 

@@ -7,7 +7,7 @@ use super::matching::Matches;
 use super::observed::{Observed, Operation, Outcome, Server, ServerId};
 use super::roster::Roster;
 use crate::moment::{Moment, Span};
-use std::collections::BTreeMap;
+use std::collections::{HashMap, HashSet};
 use warden_protocol::v1::Reason;
 
 /// What the coordinator says of a server.
@@ -44,21 +44,29 @@ pub struct Entry {
 /// What is remembered of every server that HAProxy has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    entries: BTreeMap<ServerId, Entry>,
+    entries: HashMap<ServerId, Entry>,
 }
 
 impl Ledger {
     /// Enters a reading: new servers appear, those that HAProxy no longer has are forgotten, and what is counted in time goes on.
     pub fn note(&mut self, now: Moment, lease: Span, observed: &Observed, matches: &Matches, roster: &Roster) {
-        let mut old = std::mem::take(&mut self.entries);
         for server in &observed.servers {
-            let mut entry = old.remove(&server.id).unwrap_or(Entry { verdict: None, passing_since: None, spoken_for: now });
+            let entry = match self.entries.get_mut(&server.id) {
+                Some(entry) => entry,
+                None => {
+                    let new = Entry { verdict: None, passing_since: None, spoken_for: now };
+                    self.entries.entry(server.id.clone()).or_insert(new)
+                }
+            };
             entry.passing_since = passing_since(now, server, entry.passing_since);
-            let speaks = matches.claims.get(&server.id).and_then(|claim| roster.node(&claim.node)).filter(|node| node.fresh(now, lease));
+            let speaks = matches.claims.get(&server.id).and_then(|claim| roster.speaker(claim)).filter(|node| node.fresh(now, lease));
             if let Some(node) = speaks {
                 entry.spoken_for = entry.spoken_for.max(node.heard);
             }
-            self.entries.insert(server.id.clone(), entry);
+        }
+        if self.entries.len() > observed.servers.len() {
+            let listed: HashSet<&ServerId> = observed.servers.iter().map(|server| &server.id).collect();
+            self.entries.retain(|id, _| listed.contains(id));
         }
     }
 

@@ -13,6 +13,8 @@ use warden_protocol::v1::report::ServiceReport;
 pub struct Claim {
     /// The node.
     pub node: String,
+    /// Where the node stood in the roster when this was found out: looked at first.
+    pub seat: usize,
     /// The service's position in the node's report.
     pub service: usize,
 }
@@ -34,9 +36,9 @@ pub struct Unmatched {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Matches {
     /// Server to who speaks for it.
-    pub claims: BTreeMap<ServerId, Claim>,
+    pub claims: HashMap<ServerId, Claim>,
     /// The same from the other side: node to its services' positions and servers.
-    pub servers: BTreeMap<String, Vec<(usize, ServerId)>>,
+    pub servers: HashMap<String, Vec<(usize, ServerId)>>,
     /// The rest.
     pub unmatched: Vec<Unmatched>,
 }
@@ -55,10 +57,12 @@ pub fn matches(policy: &Policy, observed: &Observed, roster: &Roster) -> Matches
     let backends: HashMap<&str, Index<'_>> = observed.backends().map(|(name, servers)| (name, Index::of(policy, name, servers))).collect();
     let mut claims: BTreeMap<ServerId, Vec<Claim>> = BTreeMap::new();
     let mut found = Matches::default();
-    for (node, known) in roster.nodes() {
+    for (seat, (node, known)) in roster.nodes().enumerate() {
         for (position, service) in known.services.iter().enumerate() {
             match backends.get(service.backend.as_str()).map(|index| index.find(node, service)) {
-                Some(Ok(server)) => claims.entry(server.id.clone()).or_default().push(Claim { node: node.to_owned(), service: position }),
+                Some(Ok(server)) => {
+                    claims.entry(server.id.clone()).or_default().push(Claim { node: node.to_owned(), seat, service: position })
+                }
                 Some(Err(why)) => found.unmatched.push(unmatched(node, service, why)),
                 None => {
                     let why = format!("HAProxy has no backend {}: give the service the name of a backend in haproxy.cfg", service.backend);
@@ -82,6 +86,7 @@ pub fn matches(policy: &Policy, observed: &Observed, roster: &Roster) -> Matches
             found.unmatched.push(unmatched(&claim.node, service, why));
         }
     }
+    found.unmatched.sort_by(|one, other| (&one.node, &one.unit).cmp(&(&other.node, &other.unit)));
     found
 }
 

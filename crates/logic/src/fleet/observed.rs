@@ -69,7 +69,7 @@ pub struct Server {
     /// Its full name.
     pub id: ServerId,
     /// The address that it is reached at.
-    pub host: String,
+    pub host: Arc<str>,
     /// The port that it is reached at.
     pub port: u16,
     /// The host name that the address was resolved from.

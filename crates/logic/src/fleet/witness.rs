@@ -237,7 +237,7 @@ impl Record {
 
 fn said<'a>(scene: &Scene<'a>, id: &ServerId) -> Option<&'a ServiceReport> {
     let claim = scene.matches.claims.get(id)?;
-    let node = scene.roster.node(&claim.node).filter(|node| node.fresh(scene.now, scene.policy.lease))?;
+    let node = scene.roster.speaker(claim).filter(|node| node.fresh(scene.now, scene.policy.lease))?;
     node.services.get(claim.service)
 }
 

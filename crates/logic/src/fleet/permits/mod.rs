@@ -28,7 +28,6 @@ use super::observed::{Server, ServerId};
 use crate::moment::{Moment, Span};
 use std::collections::BTreeMap;
 use std::fmt;
-use warden_protocol::vocab::RestartWish;
 
 /// What is said of a permit in words has at most so many characters of an agent's own.
 const LONGEST_ACTION: usize = 64;
@@ -246,7 +245,7 @@ impl Permits {
     pub fn review(&mut self, scene: &Scene<'_>) -> Vec<News> {
         let began = *self.began.get_or_insert(scene.now);
         self.waits.clear();
-        if self.leases.is_empty() && self.asked.is_empty() && !somebody_asks(scene) {
+        if self.leases.is_empty() && self.asked.is_empty() && !scene.roster.somebody_asks() {
             return Vec::new();
         }
         self.follow(scene);
@@ -340,12 +339,6 @@ impl<'a> Backend<'a> {
         let standings: Vec<_> = servers.iter().map(|server| Standing::of(scene, server, settling)).collect();
         Self { policy, max: policy.max_unavailable.of(standings.len()), standings }
     }
-}
-
-/// False in a fleet where nobody wants or holds anything: most of the time.
-fn somebody_asks(scene: &Scene<'_>) -> bool {
-    let mut services = scene.roster.nodes().flat_map(|(_, node)| &node.services);
-    services.any(|said| said.wants.restart == RestartWish::Ask || said.permit.is_some())
 }
 
 /// How many servers of a backend may be unavailable, and how many are: for people.

@@ -75,7 +75,7 @@ fn several_servers_with_one_address_are_ambiguous() {
     say(&mut world, "node-0", "192.0.2.7:80", "app");
     let mut observed = world.observed();
     for server in &mut observed.servers {
-        server.host = "192.0.2.7".to_owned();
+        server.host = "192.0.2.7".into();
     }
     let found = matches(&world.policy, &observed, &world.roster);
     assert!(found.claims.is_empty());
@@ -88,7 +88,7 @@ fn ipv6_and_host_names_match_as_they_are_written() {
     say(&mut world, "six", "[2001:db8::1]:80", "app");
     say(&mut world, "named", "web.example:80", "app");
     let mut observed = world.observed();
-    observed.servers[0].host = "2001:db8::1".to_owned();
+    observed.servers[0].host = "2001:db8::1".into();
     observed.servers[1].fqdn = Some("web.example".to_owned());
     let found = matches(&world.policy, &observed, &world.roster);
     assert_eq!(found.unmatched, []);

@@ -151,7 +151,7 @@ impl World {
     pub(crate) fn observed(&self) -> Observed {
         let server = |(at, server): (usize, &Modelled)| Server {
             id: id(at),
-            host: format!("192.0.2.{at}"),
+            host: format!("192.0.2.{at}").into(),
             port: 80,
             fqdn: None,
             operation: match (server.runs(), server.cold) {
