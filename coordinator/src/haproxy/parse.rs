@@ -81,7 +81,11 @@ impl<'a> Row<'a> {
 
 /// What does not change from one reading to the next, in HAProxy's order: thousands of names are not made anew four times a second.
 #[derive(Debug, Default)]
-pub(super) struct Names(Vec<Name>);
+pub(super) struct Names {
+    rows: Vec<Name>,
+    /// HAProxy's numbers by name, where the rows have not changed since somebody asked.
+    numbers: Option<HashMap<ServerId, u32>>,
+}
 
 #[derive(Debug)]
 struct Name {
@@ -93,21 +97,22 @@ struct Name {
 
 impl Names {
     /// HAProxy's numbers for these servers, as of the last reading.
-    pub(super) fn numbers<'i>(&self, ids: &'i [ServerId]) -> Vec<Option<(&'i ServerId, u32)>> {
-        let places: HashMap<&ServerId, u32> = self.0.iter().map(|name| (&name.id, name.number)).collect();
-        ids.iter().map(|id| Some((id, *places.get(id)?))).collect()
+    pub(super) fn numbers<'i>(&mut self, ids: &'i [ServerId]) -> Vec<Option<(&'i ServerId, u32)>> {
+        let rows = &self.rows;
+        let numbers = self.numbers.get_or_insert_with(|| rows.iter().map(|name| (name.id.clone(), name.number)).collect());
+        ids.iter().map(|id| Some((id, *numbers.get(id)?))).collect()
     }
 
     /// Makes the names of one row, or takes those of the last reading.
     fn of(&mut self, at: usize, row: &Row<'_>, columns: &StateColumns) -> Result<(ServerId, Arc<str>), ParseError> {
         let (backend, server, host) = (row.text(columns.backend)?, row.text(columns.name)?, row.text(columns.address)?);
         // Servers of one backend share its name.
-        let shared = at.checked_sub(1).and_then(|at| self.0.get(at)).map(|before| &before.id.backend).filter(|name| ***name == *backend);
+        let shared = at.checked_sub(1).and_then(|at| self.rows.get(at)).map(|before| &before.id.backend).filter(|name| ***name == *backend);
         let backend_name = || shared.cloned().unwrap_or_else(|| Arc::from(backend));
-        match self.0.get(at) {
+        match self.rows.get(at) {
             Some(known) if *known.id.server == *server && *known.id.backend == *backend => {
                 if *known.host != *host
-                    && let Some(known) = self.0.get_mut(at)
+                    && let Some(known) = self.rows.get_mut(at)
                 {
                     known.host = Arc::from(host);
                 }
@@ -118,11 +123,12 @@ impl Names {
                     host: Arc::from(host),
                     number: row.number(columns.number)?,
                 };
-                self.0.truncate(at);
-                self.0.push(name);
+                self.rows.truncate(at);
+                self.rows.push(name);
+                self.numbers = None;
             }
         }
-        let known = self.0.get(at).ok_or_else(|| ParseError::Missing("srv_name", excerpt(row.line)))?;
+        let known = self.rows.get(at).ok_or_else(|| ParseError::Missing("srv_name", excerpt(row.line)))?;
         Ok((known.id.clone(), Arc::clone(&known.host)))
     }
 }
@@ -135,7 +141,7 @@ pub(super) fn servers_state(answer: &str, names: &mut Names) -> Result<Vec<Serve
     }
     let columns = Columns::read(lines.next(), ' ', answer)?;
     let columns = StateColumns::of(&columns);
-    let (mut servers, mut fields): (Vec<Server>, Vec<&str>) = (Vec::with_capacity(names.0.len()), Vec::new());
+    let (mut servers, mut fields): (Vec<Server>, Vec<&str>) = (Vec::with_capacity(names.rows.len()), Vec::new());
     for (at, line) in lines.enumerate() {
         fields.clear();
         fields.extend(line.split(' '));
@@ -143,7 +149,10 @@ pub(super) fn servers_state(answer: &str, names: &mut Names) -> Result<Vec<Serve
         let (id, host) = names.of(at, &row, &columns)?;
         servers.push(server(&row, &columns, id, host)?);
     }
-    names.0.truncate(servers.len());
+    if names.rows.len() > servers.len() {
+        names.rows.truncate(servers.len());
+        names.numbers = None;
+    }
     Ok(servers)
 }
 

@@ -73,8 +73,7 @@ impl<R: RuntimeApi> Steering<R> {
         let kept = self.marks.put(&self.known.marks.keep());
         // Clients wait for it. A disk that does not answer is told by its thread.
         drop(timeout(WRITTEN_WITHIN, kept).await);
-        let reading = self.read(deadline, events).await;
-        self.see(reading);
+        self.look(deadline, events).await;
         let marked = |id: &&ServerId| self.known.server(id).is_some_and(|server| server.mark().is_some() || server.ours);
         let taken: Vec<ServerId> = ids.iter().filter(marked).cloned().collect();
         taken.iter().for_each(|id| self.known.marks.forget(id));
@@ -90,6 +89,12 @@ impl<R: RuntimeApi> Steering<R> {
         if let Step::Back { .. } = step {
             self.enter(step);
         }
+    }
+
+    /// Reads everything, and enters it.
+    pub(super) async fn look(&mut self, deadline: Instant, events: &mut Vec<Event>) {
+        let reading = self.read(deadline, events).await;
+        self.see(reading);
     }
 
     /// Asks HAProxy of those alone that were taken out; true when that was plain of each, and no reading of all is needed.

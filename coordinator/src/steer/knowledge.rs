@@ -3,6 +3,7 @@
 use super::rates::Rates;
 use crate::haproxy::Counters;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use warden_logic::fleet::judge::{Judgement, Note, judge};
 use warden_logic::fleet::ledger::{Ledger, Verdict};
 use warden_logic::fleet::marks::Marks;
@@ -147,8 +148,9 @@ impl Knowledge {
         others
     }
 
-    /// Matches, reviews the permits, judges and plans by the last reading; without one nothing is planned.
-    pub(super) fn think(&mut self, now: Moment) -> Vec<Step> {
+    /// Matches, reviews the permits, judges and plans by the last reading; without one nothing is planned. Unless that reading is
+    /// `new`, what only follows from readings and from time is left for the next one.
+    pub(super) fn think(&mut self, now: Moment, new: bool) -> Vec<Step> {
         let Some(observed) = &self.observed else { return Vec::new() };
         if self.matched != Some(self.roster.shape()) {
             self.matches = matches(&self.policy, observed, &self.roster);
@@ -157,16 +159,18 @@ impl Knowledge {
         if !self.current {
             return Vec::new();
         }
-        let matches = &self.matches;
-        self.roster.forget(now, self.policy.orphan_after, |node| !matches.of_node(node).is_empty());
-        self.ledger.note(now, self.policy.lease, observed, &self.matches, &self.roster);
+        if new {
+            let matches = &self.matches;
+            self.roster.forget(now, self.policy.orphan_after, |node| !matches.of_node(node).is_empty());
+            self.ledger.note(now, self.policy.lease, observed, &self.matches, &self.roster);
+        }
         let Self { policy, roster, matches, ledger, .. } = self;
         let rolls = self.wishes.review_roll(now, Known { policy, observed, roster, matches, ledger });
         self.revision += u64::from(!rolls.is_empty());
         self.rolls.extend(rolls);
         self.review(now);
         let mut witnesses = std::mem::take(&mut self.witnesses);
-        if let Some(scene) = self.scene(now) {
+        if let Some(scene) = self.scene(now).filter(|_| new) {
             witnesses.look(&scene);
         }
         self.witnesses = witnesses;
@@ -305,5 +309,6 @@ impl Knowledge {
 
 /// A server by this name, in this place.
 fn same_place(one: &Server, other: &Server) -> bool {
-    one.id == other.id && one.port == other.port && one.host == other.host && one.fqdn == other.fqdn
+    let same_host = Arc::ptr_eq(&one.host, &other.host) || one.host == other.host;
+    one.id == other.id && one.port == other.port && same_host && one.fqdn == other.fqdn
 }

@@ -123,10 +123,9 @@ impl Link {
         }
     }
 
-    /// The loop has made a cycle: feeds the watchdog, and says in one line how things are.
-    pub(super) fn beat(&mut self, now: Moment, known: &Knowledge) {
+    /// The loop has made a cycle: feeds the watchdog. One that has looked at everything says in one line how things are.
+    pub(super) fn beat(&mut self, now: Moment, known: Option<&Knowledge>) {
         self.pulse.last_cycle.store(now.as_micros(), Ordering::Relaxed);
-        self.pulse.steering.store(known.current, Ordering::Relaxed);
         let watchdog = *self.watchdog.get_or_insert_with(notify::watchdog_beat);
         if let Some(beat) = watchdog
             && self.fed.is_none_or(|fed| fed.elapsed() >= beat)
@@ -134,6 +133,8 @@ impl Link {
             notify::watchdog();
             self.fed = Some(Instant::now());
         }
+        let Some(known) = known else { return };
+        self.pulse.steering.store(known.current, Ordering::Relaxed);
         let status = one_line(self.error.as_deref(), known);
         if status != self.status {
             notify::status(&status);

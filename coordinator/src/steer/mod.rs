@@ -215,7 +215,15 @@ impl<R: RuntimeApi> Steering<R> {
                 biased;
                 () = &mut shutdown => return,
                 _ = timer.tick() => {
+                    let began = Instant::now();
                     let events = self.run_cycle(Woke::Timer, &BTreeMap::new()).await;
+                    // Of a few servers a long cycle tells of trouble, which is looked at as often as ever.
+                    let took = if self.known.is_large() && self.known.current { began.elapsed() } else { Duration::ZERO };
+                    let apart = pace::apart(self.cycle, took);
+                    self.lasts = Span::from_millis(u64::try_from(apart.as_millis()).unwrap_or(u64::MAX));
+                    if apart > self.cycle {
+                        timer.reset_after(apart);
+                    }
                     self.write(&events);
                     self.count().await;
                     self.gauge();
@@ -315,21 +323,18 @@ impl<R: RuntimeApi> Steering<R> {
         // With thousands of servers a report does not wait for a reading of all of them: the last one is at most a cycle old.
         let mut by_the_last = woke == Woke::Report && self.known.current && self.known.is_large() && began.since(self.seen) <= self.lasts;
         if !by_the_last {
-            let reading = self.read(deadline, &mut events).await;
-            self.see(reading);
+            self.look(deadline, &mut events).await;
         }
-        let mut steps = self.known.think((self.clock)());
+        let mut steps = self.known.think((self.clock)(), !by_the_last);
         if by_the_last && !self.known.far_above_the_floor(&steps) {
             by_the_last = false;
-            let reading = self.read(deadline, &mut events).await;
-            self.see(reading);
-            steps = self.known.think((self.clock)());
+            self.look(deadline, &mut events).await;
+            steps = self.known.think((self.clock)(), true);
         }
         if !steps.is_empty() {
             self.carry_out(&steps, deadline, &mut events).await;
             if !by_the_last || !self.confirm_each(&steps, deadline).await {
-                let again = self.read(deadline, &mut events).await;
-                self.see(again);
+                self.look(deadline, &mut events).await;
             }
             self.known.review_those_now_out((self.clock)());
             let done = (self.clock)();
@@ -347,12 +352,14 @@ impl<R: RuntimeApi> Steering<R> {
             drop(self.keep());
         }
         events.extend(rolls.iter().filter_map(|news| rolled::event(&self.known, news)));
-        events.extend(self.said.news(&self.known, now));
+        if !by_the_last {
+            events.extend(self.said.news(&self.known, now));
+        }
         if woke == Woke::Timer {
             self.board.say_all(&self.known.ledger);
         }
         self.metrics.cycle(woke == Woke::Report);
-        self.link.beat(now, &self.known);
+        self.link.beat(now, (!by_the_last).then_some(&self.known));
         events
     }
 

@@ -109,7 +109,8 @@ impl fmt::Display for Note {
 pub fn judge(scene: &Scene<'_>, permits: &Permits) -> Vec<Judgement> {
     let mut judgements = Vec::with_capacity(scene.observed.servers.len());
     for (name, servers) in scene.observed.backends() {
-        let wishes: Vec<Wish<'_>> = servers.iter().map(|server| wish(scene, permits, server)).collect();
+        let begin = judgements.len();
+        let wishes: Vec<Wish<'_>> = (begin..).zip(servers).map(|(place, server)| wish(scene, permits, place, server)).collect();
         judgements.extend(under_the_floor(scene.policy.backend(name).min_in_traffic, wishes, scene.ledger));
     }
     judgements
@@ -123,7 +124,7 @@ struct Wish<'a> {
     fatal: bool,
 }
 
-fn wish<'a>(scene: &Scene<'_>, permits: &Permits, server: &'a Server) -> Wish<'a> {
+fn wish<'a>(scene: &Scene<'_>, permits: &Permits, place: usize, server: &'a Server) -> Wish<'a> {
     let agent_port = scene.policy.agent_port;
     let said = said(scene, server);
     let wish = |want, note| Wish { server, want, note, fatal: said.is_some_and(|service| service.evidence == Some(Evidence::Fatal)) };
@@ -140,7 +141,8 @@ fn wish<'a>(scene: &Scene<'_>, permits: &Permits, server: &'a Server) -> Wish<'a
         let reason = Reason { label: note.label().to_owned(), text: note.to_string() };
         return wish(Want::Out(Because { reason, incident: None, drain: true }), Some(note));
     }
-    let verdict = scene.ledger.verdict(&server.id);
+    let entry = scene.ledger.entry_at(place, &server.id);
+    let verdict = entry.and_then(|entry| entry.verdict.as_ref());
     match said.map(|service| (service.wants.traffic, service)) {
         Some((Traffic::In, _)) => return wish(Want::In, None),
         Some((Traffic::Out, service)) => {
@@ -154,7 +156,7 @@ fn wish<'a>(scene: &Scene<'_>, permits: &Permits, server: &'a Server) -> Wish<'a
         }
         Some((Traffic::Keep, _)) | None => {}
     }
-    let Some(entry) = scene.ledger.entry(&server.id) else { return wish(Want::Leave, None) };
+    let Some(entry) = entry else { return wish(Want::Leave, None) };
     if entry.orphaned(scene.now, scene.policy.orphan_after, server) {
         return wish(Want::In, Some(Note::Orphan { silent: scene.now.since(entry.spoken_for) }));
     }

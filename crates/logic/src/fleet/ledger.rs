@@ -7,7 +7,8 @@ use super::matching::Matches;
 use super::observed::{Observed, Operation, Outcome, Server, ServerId};
 use super::roster::Roster;
 use crate::moment::{Moment, Span};
-use std::collections::{HashMap, HashSet};
+use indexmap::IndexMap;
+use std::collections::HashSet;
 use warden_protocol::v1::Reason;
 
 /// What the coordinator says of a server.
@@ -44,20 +45,23 @@ pub struct Entry {
 /// What is remembered of every server that HAProxy has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    entries: HashMap<ServerId, Entry>,
+    /// In HAProxy's order, but for servers that came later.
+    entries: IndexMap<ServerId, Entry>,
 }
 
 impl Ledger {
     /// Enters a reading: new servers appear, those that HAProxy no longer has are forgotten, and what is counted in time goes on.
     pub fn note(&mut self, now: Moment, lease: Span, observed: &Observed, matches: &Matches, roster: &Roster) {
-        for server in &observed.servers {
-            let entry = match self.entries.get_mut(&server.id) {
-                Some(entry) => entry,
-                None => {
-                    let new = Entry { verdict: None, passing_since: None, spoken_for: now };
-                    self.entries.entry(server.id.clone()).or_insert(new)
-                }
+        for (place, server) in observed.servers.iter().enumerate() {
+            let found = match self.entries.get_index(place) {
+                Some((there, _)) if *there == server.id => Some(place),
+                Some(_) | None => self.entries.get_index_of(&server.id),
             };
+            let place = found.unwrap_or_else(|| {
+                let new = Entry { verdict: None, passing_since: None, spoken_for: now };
+                self.entries.insert_full(server.id.clone(), new).0
+            });
+            let Some((_, entry)) = self.entries.get_index_mut(place) else { continue };
             entry.passing_since = passing_since(now, server, entry.passing_since);
             let speaks = matches.claims.get(&server.id).and_then(|claim| roster.speaker(claim)).filter(|node| node.fresh(now, lease));
             if let Some(node) = speaks {
@@ -67,6 +71,15 @@ impl Ledger {
         if self.entries.len() > observed.servers.len() {
             let listed: HashSet<&ServerId> = observed.servers.iter().map(|server| &server.id).collect();
             self.entries.retain(|id, _| listed.contains(id));
+        }
+    }
+
+    /// What is remembered of the server which stands there in HAProxy's order: most stand there in the ledger as well.
+    #[must_use]
+    pub fn entry_at(&self, place: usize, id: &ServerId) -> Option<&Entry> {
+        match self.entries.get_index(place) {
+            Some((there, entry)) if there == id => Some(entry),
+            Some(_) | None => self.entry(id),
         }
     }
 

@@ -4,7 +4,7 @@
 
 use super::Policy;
 use super::observed::{Observed, Server, ServerId};
-use super::roster::Roster;
+use super::roster::{Roster, Seat};
 use std::collections::{BTreeMap, HashMap};
 use warden_protocol::v1::report::ServiceReport;
 
@@ -13,8 +13,8 @@ use warden_protocol::v1::report::ServiceReport;
 pub struct Claim {
     /// The node.
     pub node: String,
-    /// Where the node stood in the roster when this was found out: looked at first.
-    pub seat: usize,
+    /// Where the node stands in the roster, which is looked up only where others have moved since.
+    pub seat: Seat,
     /// The service's position in the node's report.
     pub service: usize,
 }
@@ -57,7 +57,7 @@ pub fn matches(policy: &Policy, observed: &Observed, roster: &Roster) -> Matches
     let backends: HashMap<&str, Index<'_>> = observed.backends().map(|(name, servers)| (name, Index::of(policy, name, servers))).collect();
     let mut claims: BTreeMap<ServerId, Vec<Claim>> = BTreeMap::new();
     let mut found = Matches::default();
-    for (seat, (node, known)) in roster.nodes().enumerate() {
+    for (seat, node, known) in roster.seats() {
         for (position, service) in known.services.iter().enumerate() {
             match backends.get(service.backend.as_str()).map(|index| index.find(node, service)) {
                 Some(Ok(server)) => {

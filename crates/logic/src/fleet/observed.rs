@@ -5,10 +5,11 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// A server's full name, as HAProxy writes it: `backend/server`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Eq)]
 pub struct ServerId {
     /// The backend.
     pub backend: Arc<str>,
@@ -24,6 +25,21 @@ impl ServerId {
 }
 
 /// By name. Names that are shared are equal without a look at them: maps of thousands of servers are searched in every cycle.
+impl PartialEq for ServerId {
+    fn eq(&self, other: &Self) -> bool {
+        let same = |one: &Arc<str>, other: &Arc<str>| Arc::ptr_eq(one, other) || one == other;
+        same(&self.server, &other.server) && same(&self.backend, &other.backend)
+    }
+}
+
+/// By the server's name alone: few servers of one name are in several backends.
+impl Hash for ServerId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.server.hash(state);
+    }
+}
+
+/// By name, likewise.
 impl Ord for ServerId {
     fn cmp(&self, other: &Self) -> Ordering {
         let by_name = |one: &Arc<str>, other: &Arc<str>| if Arc::ptr_eq(one, other) { Ordering::Equal } else { one.cmp(other) };
@@ -215,9 +231,11 @@ impl Observed {
 
     /// The servers backend by backend, in HAProxy's order.
     pub fn backends(&self) -> impl Iterator<Item = (&str, &[Server])> {
-        self.servers.chunk_by(|one, next| one.id.backend == next.id.backend).filter_map(|servers| {
-            let first = servers.first()?;
-            Some((&*first.id.backend, servers))
-        })
+        self.servers.chunk_by(|one, next| Arc::ptr_eq(&one.id.backend, &next.id.backend) || one.id.backend == next.id.backend).filter_map(
+            |servers| {
+                let first = servers.first()?;
+                Some((&*first.id.backend, servers))
+            },
+        )
     }
 }

@@ -98,10 +98,11 @@ impl Step {
 /// The steps from HAProxy as it is and the verdicts as they are to what is wanted. Empty when that is reached.
 #[must_use]
 pub fn plan(policy: &Policy, observed: &Observed, ledger: &Ledger, judgements: &[Judgement]) -> Vec<Step> {
-    let wanted = observed.servers.iter().zip(judgements).filter(|(server, judgement)| server.id == judgement.id);
+    let wanted = observed.servers.iter().zip(judgements).enumerate().filter(|(_, (server, judgement))| server.id == judgement.id);
     let lever = |server: &Server| policy.backend(&server.id.backend).lever;
+    let verdict = |place, server: &Server| ledger.entry_at(place, &server.id)?.verdict.as_ref();
     let mut steps: Vec<Step> =
-        wanted.filter_map(|(server, judgement)| step(server, lever(server), ledger.verdict(&server.id), &judgement.want)).collect();
+        wanted.filter_map(|(place, (server, judgement))| step(server, lever(server), verdict(place, server), &judgement.want)).collect();
     steps.sort_by_key(Step::rank);
     steps
 }

@@ -52,8 +52,17 @@ pub struct Roster {
     nodes: IndexMap<String, Node>,
     /// Grows with every node and service that comes, goes, or says that it is somewhere else.
     shape: u64,
+    /// Grows with every node that is forgotten: others may stand where they did not stand before.
+    moves: u64,
     /// What services of all nodes are about. Counted as they speak, because with ten thousand nodes a look at each costs a millisecond.
     about: About,
+}
+
+/// Where a node stands in the roster, for as long as nobody is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seat {
+    at: usize,
+    moves: u64,
 }
 
 /// How many services want or hold a permit, and how many are on their way out.
@@ -137,20 +146,19 @@ impl Roster {
         self.nodes.get(name)
     }
 
-    /// Where the node of this name stands, for [`Claim`].
-    #[must_use]
-    pub fn seat(&self, name: &str) -> Option<usize> {
-        self.nodes.get_index_of(name)
+    /// The same with where each of them stands.
+    pub fn seats(&self) -> impl Iterator<Item = (Seat, &str, &Node)> {
+        let moves = self.moves;
+        self.nodes.iter().enumerate().map(move |(at, (name, node))| (Seat { at, moves }, name.as_str(), node))
     }
 
     /// The node that speaks for a server.
     #[must_use]
     pub fn speaker(&self, claim: &Claim) -> Option<&Node> {
-        // Whoever was forgotten since may have left its place to another one.
-        match self.nodes.get_index(claim.seat) {
-            Some((name, node)) if *name == claim.node => Some(node),
-            Some(_) | None => self.node(&claim.node),
+        if claim.seat.moves == self.moves {
+            return self.nodes.get_index(claim.seat.at).map(|(_, node)| node);
         }
+        self.node(&claim.node)
     }
 
     /// True when some service wants a permit or holds one.
@@ -222,6 +230,7 @@ impl Roster {
             stays
         });
         self.shape += u64::from(self.nodes.len() != before);
+        self.moves += u64::from(self.nodes.len() != before);
     }
 
     /// Forgets the node that has been silent for longest when there is no room, if its word counts no longer.
@@ -231,6 +240,7 @@ impl Roster {
         }
         let silent = self.nodes.iter().filter(|(_, node)| !node.fresh(now, lease)).min_by_key(|(_, node)| node.heard);
         let Some(name) = silent.map(|(name, _)| name.clone()) else { return Err(Refused::Full) };
+        self.moves += 1;
         if let Some(node) = self.nodes.shift_remove(&name) {
             self.about.take(About::of(&node.services));
         }

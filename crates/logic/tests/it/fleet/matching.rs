@@ -1,6 +1,7 @@
 //! Single cases of matching: every way to be plain, every way not to be.
 
 use super::world::{World, service};
+use std::collections::BTreeMap;
 use warden_logic::fleet::matching::matches;
 use warden_protocol::v1::report::Report;
 use warden_protocol::vocab::Traffic;
@@ -27,7 +28,8 @@ fn outcome(world: &World) -> (Vec<String>, Vec<String>) {
     for (id, claim) in &found.claims {
         assert!(found.of_node(&claim.node).contains(&(claim.service, id.clone())));
     }
-    let matched = found.claims.iter().map(|(id, claim)| format!("{}={}", claim.node, id.server)).collect();
+    let by_server: BTreeMap<_, _> = found.claims.iter().collect();
+    let matched = by_server.iter().map(|(id, claim)| format!("{}={}", claim.node, id.server)).collect();
     (matched, found.unmatched.into_iter().map(|unmatched| unmatched.why).collect())
 }
 
