@@ -1,8 +1,12 @@
 //! What is read and set now and then, beside the cycles: HAProxy's counters, and the gauges of everything that comes and goes.
 
-use super::{GAUGES_EVERY, Steering, view};
+use super::{Steering, view};
 use crate::haproxy::RuntimeApi;
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// The gauges of single servers and nodes are set anew so often.
+const GAUGES_EVERY: Duration = Duration::from_secs(1);
 
 impl<R: RuntimeApi> Steering<R> {
     /// Reads the counters when it is time. A failure costs figures and a reconnection, no decision.

@@ -1,7 +1,8 @@
 //! The steering loop: observe → plan → apply → say what happened. One task owns all of it.
 //!
 //! It wakes every cycle and at once on a report that changes something; such a report is answered after HAProxy has
-//! confirmed what follows from it, by a second reading. A cycle has one deadline for all its commands, so that no answer
+//! confirmed what follows from it, by a second reading. With hundreds of servers a report is judged by the last one, at most a cycle
+//! old, unless that comes near a floor, and HAProxy is asked of those alone that were taken out. A cycle has one deadline for all its commands, so that no answer
 //! waits longer for a HAProxy that is stuck. Ending the loop changes nothing in HAProxy.
 //!
 //! Responsibilities: resync when HAProxy is another process, the order verdict → push → verdict, the watchdog, events,
@@ -56,8 +57,6 @@ const CALLS: usize = 1_024;
 /// Calls that are taken before HAProxy is asked once for all of them: whatever waits, for with ten thousand servers a cycle takes as long as
 /// a hundred reports, and what is left behind waits for one more.
 const AT_ONCE: usize = CALLS;
-/// The gauges of single servers and nodes are set anew so often.
-const GAUGES_EVERY: Duration = Duration::from_secs(1);
 /// The label of the event that the floor began to hold.
 pub(crate) const FLOOR_HOLDS: &str = events::Kind::FloorHolds.label();
 
