@@ -67,11 +67,11 @@ package: need-cargo need-packages ## Debian packages of agent, coordinator and a
 # ---------------------------------------------------------------- proof
 
 .PHONY: test
-test: need-root need-cargo need-packages need-test-packages need-nextest ## everything there is, lab included, with a summary
+test: need-root need-cargo need-packages need-test-packages need-nextest $(VENV)/.ready ## everything there is, lab included, with a summary
 	@tests/run.sh all
 
 .PHONY: test-fast
-test-fast: need-root need-cargo need-packages need-test-packages need-nextest ## everything that needs no lab
+test-fast: need-root need-cargo need-packages need-test-packages need-nextest $(VENV)/.ready ## everything that needs no lab
 	@tests/run.sh fast
 
 .PHONY: scenarios
@@ -157,8 +157,8 @@ need-test-packages:
 need-nextest:
 	@cargo nextest --version >/dev/null 2>&1 || { echo "installing cargo-nextest (a few minutes, once)"; cargo install --locked cargo-nextest; }
 
-$(VENV)/.ready: ansible/requirements.txt monitoring/requirements.txt terraform/tests/requirements.txt
-	@echo "installing Ansible, and what makes dashboards and parses Terraform, into $(VENV)"
+$(VENV)/.ready: ansible/requirements.txt monitoring/requirements.txt terraform/tests/requirements.txt coordinator/tests/requirements.txt
+	@echo "installing Ansible, and what makes dashboards, parses Terraform and tries the operators' interface, into $(VENV)"
 	@python3 -m venv $(VENV)
-	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r ansible/requirements.txt -r monitoring/requirements.txt -r terraform/tests/requirements.txt
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check -r ansible/requirements.txt -r monitoring/requirements.txt -r terraform/tests/requirements.txt -r coordinator/tests/requirements.txt
 	@touch $@

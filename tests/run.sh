@@ -69,7 +69,7 @@ step "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
 step "build of the tests" cargo nextest run --workspace --locked --no-run
 if [ "$what" = all ]; then ship; fi
 step "unit and property tests" cargo nextest run --workspace --locked
-make --no-print-directory .venv/.ready && step "ansible-lint" lint_roles
+step "ansible-lint" lint_roles
 step "dashboard" .venv/bin/python monitoring/dashboard.py --check
 step "terraform" terraform_files
 if [ "$what" = all ]; then

@@ -229,6 +229,7 @@ async fn what_makes_no_sense_is_refused_with_a_sentence() {
         (drain, "{\"nwo\": true}", 400, ErrorCode::BadRequest, "unknown field `nwo`"),
         (drain, "drain it, please", 400, ErrorCode::BadRequest, "it is JSON, as in {\"reason\""),
         (drain, "{\"now\": true}", 400, ErrorCode::BadRequest, "`now` goes with restart"),
+        (drain, " []", 400, ErrorCode::BadRequest, "the body makes no sense: a list"),
         ("/v1/reload", "{\"now\": true}", 400, ErrorCode::BadRequest, "unknown field `now`"),
         ("/v1/services/bingo.service/reboot", "{}", 404, ErrorCode::NotFound, "it takes restart, drain, undrain"),
         ("/v1/status", "{}", 405, ErrorCode::MethodNotAllowed, "POST /v1/status makes no sense; ask with GET"),

@@ -15,6 +15,7 @@ mod page_webdriver;
 mod permits;
 mod program;
 mod roll;
+mod schemathesis;
 mod several;
 mod steering;
 mod support;

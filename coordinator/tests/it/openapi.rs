@@ -42,6 +42,8 @@ fn document() -> Value {
     settings.meta_schema = None;
     settings.transforms.push(Box::new(RecursiveTransform(for_strangers)));
     let mut types = settings.into_generator();
+    let mut node = parameter("node", "The node's name, the same as in the report");
+    node["schema"]["pattern"] = json!("^[A-Za-z0-9._-]{1,253}$");
     let mut paths = json!({
         "/v1/fleet": { "get": {
             "operationId": "fleet",
@@ -51,22 +53,21 @@ fn document() -> Value {
         "/v1/nodes/{node}/report": { "put": {
             "operationId": "report",
             "summary": "What an agent says of its services, and what follows from it. For agents alone: the certificate has to be the node's",
-            "parameters": [parameter("node", "The node's name, the same as in the report")],
+            "parameters": [node],
             "requestBody": body::<Report>(&mut types),
             "responses": responses::<Directives>(&mut types, "What the balancer does with each service"),
         } },
     });
     for (path, verbs) in [("/v1/fleet/", FLEET), ("/v1/servers/{name}/", SERVER)] {
-        for Verb { name, what, keys } in verbs {
-            let keys: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
+        for Verb { name, what, keys: keys_of } in verbs {
+            let keys: Vec<String> = keys_of.iter().map(|key| format!("`{key}`")).collect();
             let mut operation = json!({
                 "operationId": name,
                 "summary": what,
-                "description": format!("Of the body's keys it takes {}; another one is refused. The answer comes after HAProxy has confirmed what follows.", keys.join(", ")),
-                "requestBody": body::<Ask>(&mut types),
+                "description": format!("The body may have {}; another key is refused. The answer comes after HAProxy has confirmed what follows.", keys.join(", ")),
+                "requestBody": { "required": false, "content": { "application/json": { "schema": ask(keys_of) } } },
                 "responses": responses::<Accepted>(&mut types, "It is done, or begun; what, in a sentence for people"),
             });
-            operation["requestBody"]["required"] = json!(false);
             if path.contains("{name}") {
                 operation["parameters"] = json!([parameter("name", "A node, a server, or BACKEND%2FSERVER")]);
             }
@@ -94,16 +95,40 @@ fn document() -> Value {
     })
 }
 
+/// What a verb takes of an [`Ask`], within which bounds. Another key is refused, so the document says it has none.
+fn ask(keys: &[&str]) -> Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.transforms.push(Box::new(RecursiveTransform(for_strangers)));
+    let whole = settings.into_generator().into_root_schema_for::<Ask>().to_value();
+    let bounded = |key: &str| {
+        let mut schema = whole["properties"][key].clone();
+        let bounds = match key {
+            "for_ms" => json!({ "minimum": 1, "maximum": 30 * 86_400_000_u64 }),
+            "max_unavailable" => json!({ "minimum": 1 }),
+            "soak_ms" => json!({ "maximum": 86_400_000 }),
+            _ => json!({}),
+        };
+        schema.as_object_mut().unwrap().extend(bounds.as_object().unwrap().clone());
+        (key.to_owned(), schema)
+    };
+    let properties: serde_json::Map<String, Value> = keys.iter().map(|key| bounded(key)).collect();
+    json!({ "type": "object", "properties": properties, "additionalProperties": false })
+}
+
 /// Lines are broken where they are shown, and Rust's numbers are no formats of the standard.
 fn for_strangers(schema: &mut Schema) {
     if let Some(Value::String(text)) = schema.get_mut("description") {
         *text = text.replace('\n', " ");
     }
-    if let Some(format) = schema.get("format").and_then(Value::as_str)
-        && format.starts_with("uint")
-    {
-        schema.remove("format");
-    }
+    let largest = match schema.get("format").and_then(Value::as_str) {
+        Some("uint64") => json!(u64::MAX),
+        Some("uint32") => json!(u32::MAX),
+        Some("uint16") => json!(u16::MAX),
+        Some(format) if format.starts_with("uint") => panic!("the largest {format}?"),
+        _ => return,
+    };
+    schema.remove("format");
+    schema.insert("maximum".to_owned(), largest);
 }
 
 fn parameter(name: &str, what: &str) -> Value {

@@ -1,6 +1,7 @@
 //! The program over TLS, as agents meet it: who is heard, who is not, and certificates that are renewed while it runs.
 
 use crate::authority::{Authority, DAY, Wanted, files, named, put};
+use crate::support::real::Haproxy;
 use crate::support::voice::Voice;
 use crate::support::{free_port, until};
 use nix::sys::signal::{Signal, kill};
@@ -22,11 +23,11 @@ use warden_protocol::vocab::ServiceState;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_warden-coordinator");
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The program with nothing beside it: HAProxy is away, and agents are heard all the same.
-struct Stand {
-    folder: TempDir,
+/// The program with nothing beside it, unless told so: HAProxy is away, and agents are heard all the same.
+pub(crate) struct Stand {
+    pub(crate) folder: TempDir,
     ca: Authority,
-    listen: u16,
+    pub(crate) listen: u16,
     page: u16,
     program: Child,
 }
@@ -34,6 +35,11 @@ struct Stand {
 impl Stand {
     /// With a certificate for `localhost`, unless `bare`.
     async fn start(bare: bool) -> Self {
+        Self::before(None, bare).await
+    }
+
+    /// The same with a HAProxy to steer.
+    pub(crate) async fn before(haproxy: Option<&Haproxy>, bare: bool) -> Self {
         let folder = tempfile::Builder::new().prefix("warden-coordinator-").tempdir_in("/tmp").unwrap();
         let ca = Authority::new("Test CA");
         let (listen, page) = (free_port(), free_port());
@@ -45,8 +51,8 @@ impl Stand {
             path("server.ca.pem"),
             path("server.pem"),
             path("server.key"),
-            path("haproxy.sock"),
-            free_port(),
+            haproxy.map_or_else(|| path("haproxy.sock"), |haproxy| haproxy.socket().display().to_string()),
+            haproxy.map_or_else(free_port, |haproxy| haproxy.agent_port),
         );
         std::fs::write(folder.path().join("50-test.toml"), config).unwrap();
         if !bare {
@@ -61,7 +67,7 @@ impl Stand {
         stand
     }
 
-    fn issue(&self, name: &str) -> Files {
+    pub(crate) fn issue(&self, name: &str) -> Files {
         files(self.folder.path(), name, &self.ca.pem(), &self.ca.issue(named(&[name])))
     }
 
@@ -85,7 +91,7 @@ impl Stand {
         kill(Pid::from_raw(i32::try_from(self.program.id()).unwrap()), signal).unwrap();
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 

@@ -37,9 +37,11 @@ pub async fn body<T: DeserializeOwned>(request: Request, longest: usize) -> Resu
         Ok(Err(rejection)) => return Err(Fault::Bad(format!("the body could not be read: {rejection}"))),
         Err(_) => return Err(Fault::Bad(format!("the body has not come within {} s", WITHIN.as_secs()))),
     };
-    let text: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { &bytes };
-    serde_json::from_slice(text).map_err(|error| {
-        let error = escaped(&error.to_string(), TOLD);
-        Fault::Bad(format!("the body makes no sense: {error}; it is JSON, as in {{\"reason\": \"new certificate\"}}"))
-    })
+    let text: &[u8] = if bytes.trim_ascii().is_empty() { b"{}" } else { bytes.trim_ascii() };
+    let no_sense = |why: &str| Fault::Bad(format!("the body makes no sense: {why}; it is JSON, as in {{\"reason\": \"new certificate\"}}"));
+    // serde would take a list for an object, its values in the order of our fields: `[]` for one that asks for nothing more.
+    if text.first() == Some(&b'[') {
+        return Err(no_sense("a list"));
+    }
+    serde_json::from_slice(text).map_err(|error| no_sense(&escaped(&error.to_string(), TOLD)))
 }

@@ -4,15 +4,23 @@
 
 pub mod configuration;
 pub mod control;
+pub mod haproxy;
 pub mod matcher;
+pub mod report;
 pub mod state;
 
 /// A target: its name, and what it does with bytes.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: &[Target] =
-    &[("configuration", configuration::run), ("control", control::run), ("matcher", matcher::run), ("state", state::run)];
+pub const TARGETS: &[Target] = &[
+    ("configuration", configuration::run),
+    ("control", control::run),
+    ("haproxy", haproxy::run),
+    ("matcher", matcher::run),
+    ("report", report::run),
+    ("state", state::run),
+];
 
 /// The target of this name.
 #[must_use]

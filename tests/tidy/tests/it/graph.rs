@@ -42,7 +42,7 @@ fn imports_run_one_way() {
         ("warden-agent", &["warden-protocol", "warden-logic", "warden-edge"]),
         ("warden-coordinator", &["warden-protocol", "warden-logic", "warden-edge"]),
         ("bingo", &[]),
-        ("warden-fuzz", &["warden-protocol", "warden-logic", "warden-edge", "warden-agent"]),
+        ("warden-fuzz", &["warden-protocol", "warden-logic", "warden-edge", "warden-agent", "warden-coordinator"]),
         ("warden-lab", &[]),
         ("warden-scenarios", &["warden-protocol", "warden-lab"]),
         ("warden-bench", &["warden-protocol", "warden-edge", "warden-lab", "warden-scenarios"]),
