@@ -45,3 +45,18 @@ fn make_targets_that_documents_name_exist() {
     }
     assert!(named > 2, "README names what to run");
 }
+
+/// docs/security.md says by which tests its claims are held.
+#[test]
+fn tests_that_the_threat_model_names_exist() {
+    let text = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let sources = super::rust();
+    let held = text.split("Held by").skip(1).filter_map(|claim| claim.split("\n\n").next());
+    let names: Vec<&str> =
+        held.flat_map(|claim| claim.split('`').skip(1).step_by(2)).filter(|name| name.matches('_').count() > 1).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        let function = format!("fn {name}(");
+        assert!(sources.iter().any(|(_, source)| source.contains(&function)), "docs/security.md names `{name}`, and there is no such test");
+    }
+}
