@@ -137,7 +137,7 @@ impl Schedule {
 }
 
 impl Event {
-    fn draw(dice: &mut Dice, servers: usize) -> Self {
+    pub(super) fn draw(dice: &mut Dice, servers: usize) -> Self {
         let at = usize::try_from(dice.below(servers as u64)).unwrap();
         let yes = dice.below(2) == 0;
         match dice.below(64) {

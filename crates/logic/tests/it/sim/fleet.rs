@@ -2,7 +2,7 @@
 
 use super::Tally;
 use super::event::{Dice, Event};
-use super::node::{Health, Node};
+use super::node::{Health, Node, for_months, quick};
 use crate::fleet::world::{Cycle, World, id};
 use warden_logic::fleet::budget::{MaxUnavailable, Share};
 use warden_logic::fleet::judge::Note;
@@ -15,11 +15,12 @@ use warden_logic::service::input::{Invocation, PermitId, TrafficSeen};
 use warden_protocol::v1::report::Report;
 use warden_protocol::vocab::{Confirmed, Holder, ServiceState};
 
-const BEAT: Span = Span::from_millis(500);
 /// By then everybody serves: back-offs, trials of what was parked, permits of coordinators that are no more, one after the other.
 const PEACE: u32 = 1_200;
 
 pub(super) struct Fleet {
+    /// Everybody reports so often.
+    beat: Span,
     world: World,
     nodes: Vec<Node>,
     max_unavailable: usize,
@@ -41,15 +42,34 @@ impl Fleet {
         (backend.soak, backend.permit_lease, backend.start_by) = (Span::from_secs(2), Span::from_secs(20), Span::from_secs(2));
         world.policy.orphan_after = Span::from_secs(20);
         world.now = world.now.plus(Span::from_secs(3_600));
-        let nodes = (0..servers).map(|at| Node::new(at, world.now)).collect();
-        let mut fleet =
-            Self { world, nodes, max_unavailable, late: None, delays: None, excused: vec![false; servers], tally: Tally::new() };
+        Self::of(world, max_unavailable, quick, Span::from_millis(500))
+    }
+
+    /// Three nodes that are recycled by age, and report every ten seconds.
+    pub(super) fn for_months() -> Self {
+        let mut world = World::new(3, 1);
+        let backend = world.policy.backends.get_mut("app").unwrap();
+        (backend.soak, backend.permit_lease, backend.start_by) = (Span::from_secs(30), Span::from_secs(300), Span::from_secs(60));
+        (world.policy.lease, world.policy.orphan_after) = (Span::from_secs(35), Span::from_secs(120));
+        world.now = world.now.plus(Span::from_secs(3_600));
+        Self::of(world, 1, for_months, Span::from_secs(10))
+    }
+
+    fn of(world: World, max_unavailable: usize, policy: fn() -> warden_logic::service::policy::Policy, beat: Span) -> Self {
+        let servers = world.servers.len();
+        let nodes = (0..servers).map(|at| Node::new(at, policy(), world.now)).collect();
+        let (excused, tally) = (vec![false; servers], Tally::new());
+        let mut fleet = Self { beat, world, nodes, max_unavailable, late: None, delays: None, excused, tally };
         fleet.world.restart_coordinator();
         for _ in 0..12 {
             fleet.beat();
         }
         fleet.tally.clear();
         fleet
+    }
+
+    pub(super) fn now(&self) -> warden_logic::moment::Moment {
+        self.world.now
     }
 
     fn count(&mut self, what: &'static str, times: u64) {
@@ -153,7 +173,7 @@ impl Fleet {
         {
             drop(self.world.roster.hear(now, self.world.policy.lease, late));
         }
-        self.world.pass(BEAT);
+        self.world.pass(self.beat);
     }
 
     /// What the coordinator tells a node, as it does.

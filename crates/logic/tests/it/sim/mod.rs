@@ -13,7 +13,7 @@ mod event;
 mod fleet;
 mod node;
 
-use event::Schedule;
+use event::{Dice, Event, Schedule};
 use fleet::Fleet;
 use std::collections::BTreeMap;
 use std::fs;
@@ -154,5 +154,29 @@ fn every_event_reads_back_as_it_was_written() {
         let schedule = Schedule::draw(seed, seed % 2 == 0);
         let text = serde_json::to_string(&schedule).unwrap();
         assert_eq!(serde_json::from_str::<Schedule>(&text).unwrap(), schedule);
+    }
+}
+
+/// One fleet for six months: recycled by age all along, in trouble every few hours, well again after each day of it.
+#[test]
+fn six_months_of_one_fleet() {
+    const DAY: u64 = 86_400;
+    let mut dice = Dice::of(std::env::var("SIM_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(183));
+    let mut fleet = Fleet::for_months();
+    let began = fleet.now();
+    let since = |fleet: &Fleet| fleet.now().since(began).as_micros() / 1_000_000;
+    let mut days = 0;
+    while since(&fleet) < 183 * DAY {
+        fleet.happens(&Event::draw(&mut dice, 3));
+        fleet.happens(&Event::Beats(u32::try_from(60 + dice.below(1_200)).unwrap()));
+        if since(&fleet) / DAY > days {
+            days = since(&fleet) / DAY;
+            fleet.peace();
+        }
+    }
+    fleet.peace();
+    println!("{:#?}", fleet.tally);
+    for (what, least) in [("restarted by plan", 10_000), ("restarted for evidence", 200), ("out", 10_000), ("peace", 183)] {
+        assert!(fleet.tally.get(what).is_some_and(|times| *times >= least), "{what}: {:#?}", fleet.tally);
     }
 }

@@ -15,7 +15,7 @@ use warden_protocol::vocab::{ServiceState, Verdict};
 const HEAVY: u64 = 1_000;
 
 /// Quick, so that a schedule sees whole lives.
-fn quick() -> Policy {
+pub(super) fn quick() -> Policy {
     let base = policy();
     let mut probe = base.probes[0];
     (probe.every, probe.every_in_doubt, probe.timeout) = (Span::from_millis(1_000), Span::from_millis(250), Span::from_millis(500));
@@ -35,6 +35,27 @@ fn quick() -> Policy {
     }
 }
 
+/// As on the Bingo stand, but probed every ten seconds: months are long.
+pub(super) fn for_months() -> Policy {
+    let base = quick();
+    let mut probe = base.probes[0];
+    (probe.every, probe.every_in_doubt) = (Span::from_secs(10), Span::from_secs(2));
+    let mut restart = base.restart;
+    (restart.limit, restart.window, restart.trial_every) = (5, Span::from_secs(600), Span::from_secs(300));
+    (restart.max_delay, restart.forget_after) = (Span::from_secs(60), Span::from_secs(600));
+    Policy {
+        warmup: Span::from_secs(30),
+        prove_within: Span::from_secs(60),
+        probes: vec![probe],
+        recycle: RecyclePolicy { max_age: Some(Span::from_secs(18 * 60)), max_age_jitter: Span::from_secs(120), above: Some(HEAVY / 2) },
+        flap_half_life: Span::from_secs(600),
+        stop: StopPolicy { drain: Span::from_secs(30), kill_after: Span::from_secs(30), ..base.stop },
+        restart,
+        coordinator_silent_for: Span::from_secs(120),
+        ..base
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Health {
     Well,
@@ -44,6 +65,7 @@ pub(super) enum Health {
 
 pub(super) struct Node {
     at: usize,
+    policy: Policy,
     machine: Machine,
     pub(super) health: Health,
     pub(super) broken: bool,
@@ -62,10 +84,11 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(at: usize, now: Moment) -> Self {
+    pub(super) fn new(at: usize, policy: Policy, now: Moment) -> Self {
         let mut node = Self {
             at,
-            machine: Machine::new(quick(), now),
+            machine: Machine::new(policy.clone(), now),
+            policy,
             health: Health::Well,
             broken: false,
             heavy: false,
@@ -164,7 +187,7 @@ impl Node {
     /// The agent dies, and goes on with what it kept.
     pub(super) fn agent_begins_anew(&mut self, now: Moment) {
         let saved = self.machine.save(now);
-        self.machine = Machine::resume(quick(), now, saved);
+        self.machine = Machine::resume(self.policy.clone(), now, saved);
         self.epoch += 1;
         self.tell(now, Input::Unit(running(self.invocation, self.started)));
     }
@@ -173,7 +196,7 @@ impl Node {
     pub(super) fn goes_on(&mut self, now: Moment) {
         let bytes = if self.heavy { HEAVY } else { 1 };
         self.tell(now, Input::Memory { invocation: Invocation(self.invocation), bytes });
-        for _ in 0..64 {
+        for _ in 0..256 {
             if self.machine.next_wake().is_none_or(|due| due > now) {
                 return;
             }
