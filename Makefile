@@ -98,6 +98,7 @@ bench: need-cargo need-stand ## figures, on the running stand (make deploy first
 	@cargo build -q --release -p warden-coordinator -p warden-bench
 	@$(RELEASE)/warden-bench
 	@$(RELEASE)/warden-bench fleet
+	@$(RELEASE)/warden-bench peers
 
 MINUTES ?= 60
 SEED    ?= 1
@@ -105,6 +106,12 @@ SEED    ?= 1
 soak: need-cargo need-stand ## MINUTES under load on the running stand with faults at random (SEED); WITHOUT=1: the same without Warden; RESUME=1: go on
 	@cargo build -q --release -p warden-bench
 	@$(RELEASE)/warden-bench soak --minutes "$(MINUTES)" --seed "$(SEED)" --json target/soak$(if $(WITHOUT),-without).json $(if $(WITHOUT),--without) $(if $(RESUME),--resume)
+
+FAULTS ?=
+.PHONY: chaos
+chaos: need-cargo need-stand ## what can go wrong, on the running stand: ALL=1, or FAULTS=a,b, or MINUTES at random (SEED), or REPLAY=file; RESUME=1: go on
+	@cargo build -q --release -p warden-chaos
+	@$(RELEASE)/warden-chaos $(if $(REPLAY),--replay "$(REPLAY)",$(if $(ALL),--all,$(if $(FAULTS),--only "$(FAULTS)",--minutes "$(MINUTES)" --seed "$(SEED)"))) $(if $(RESUME),--resume)
 
 FUZZ_SECONDS ?= 60
 

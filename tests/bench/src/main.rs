@@ -1,4 +1,4 @@
-//! `warden-bench`: figures. On the running stand: how fast a sick node is out and being restarted, and what the idle agent costs.
+//! `warden-bench`: figures. On the running stand: how fast a sick node is out and being restarted, and what Warden's programs cost.
 //! `warden-bench fleet`: what a coordinator costs, and how fast it is, under many agents.
 
 mod figures;
@@ -26,8 +26,8 @@ struct Args {
     /// How many incidents: a node turns sick, leaves, restarts and comes back. 0: none
     #[arg(long, default_value_t = 200)]
     incidents: u32,
-    /// How long the idle agent is watched, beside monit. 0: not at all
-    #[arg(long, default_value_t = 10)]
+    /// How long idle programs are watched, side by side, and for another minute under load. 0: not at all
+    #[arg(long, default_value_t = 2)]
     minutes: u64,
     /// Write the figures there as JSON, too
     #[arg(long, value_name = "FILE")]
@@ -197,7 +197,7 @@ fn incidents(stand: &Stand, count: u32) -> Result<(Distribution, Distribution)> 
 
 #[expect(clippy::print_stdout, reason = "a program for people")]
 fn show_costs(minutes: u64, costs: &[footprint::Cost]) {
-    println!("Idle for {minutes} min on one node, side by side: a probe a second, one pattern in the log.");
+    println!("Idle for {minutes} min, then a minute at 60 requests/s, side by side; each with its child processes.\n");
     println!("{}", footprint::HEAD);
     for cost in costs {
         println!("{cost}");

@@ -9,19 +9,16 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::Instant;
-use warden_lab::wait;
 use warden_scenarios::answers::Class;
+use warden_scenarios::faults::cause::{PORT, operation};
 use warden_scenarios::stand::{BALANCER, UNIT, poison};
-use warden_scenarios::{Load, Mix, PutBack, Stand};
+use warden_scenarios::{Load, Mix, PutBack, Stand, pause};
 
 /// Answers are counted, and the figures so far written, after each of these.
 const SEGMENT: Duration = Duration::from_secs(300);
 
 /// Between two faults: from so many seconds to so many.
 const APART: std::ops::Range<u64> = 60..180;
-
-/// In a shell: the port on which bingo listens, empty when it does not.
-pub(crate) const PORT: &str = "port=$(ss -Hltnp | sed -n 's/.*:\\([0-9]*\\) .*\"bingo\".*/\\1/p' | head -n 1)";
 
 /// For how long a cable is out, or a process stands still.
 const WHILE: Duration = Duration::from_secs(10);
@@ -320,14 +317,6 @@ fn happen(stand: &Stand, fault: Fault, node: &str, warden: bool) -> Result<bool>
     Ok(true)
 }
 
-/// By bingo's own port, because in the other half of the comparison no agent knows its address. False when nobody listens.
-pub(crate) fn operation(stand: &Stand, node: &str, value: u64) -> Result<bool> {
-    let command = format!("{PORT}; curl -s -m 5 -d '{{\"operation\": {value}}}' http://127.0.0.1:$port/operation");
-    let out = stand.node(node)?.exec(&["sh", "-c", &command])?;
-    // 3: no port, 7: refused. Some values end the process before it has answered.
-    Ok(!matches!(out.status.code(), Some(3 | 7)))
-}
-
 /// Warden away, and in its place what the people who deployed bingo had.
 fn without(stand: &Stand) -> Result<Vec<PutBack>> {
     let mut back = Vec::new();
@@ -352,9 +341,4 @@ fn starts(stand: &Stand) -> Result<u64> {
         let count = stand.node(node)?.run(&["sh", "-c", "journalctl -q -b -u bingo -o cat | grep -c yoohoo_server_launched || true"])?;
         Ok(sum + count.trim().parse::<u64>().with_context(|| format!("a count, not {count}"))?)
     })
-}
-
-fn pause(time: Duration) -> Result<()> {
-    let begin = Instant::now();
-    wait::until(time + Duration::from_secs(5), || if begin.elapsed() >= time { Ok(()) } else { Err("it is not time yet".to_owned()) })
 }

@@ -3,6 +3,7 @@
 //! Guarantees: when a call returns, the fault is in effect. Signals go through the
 //! machine's own systemd, so they hit the unit's main process of this moment.
 
+use std::fmt;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -32,6 +33,16 @@ pub struct BadLine {
     /// How much gets through, as in `1mbit`
     #[arg(long)]
     pub rate: Option<String>,
+}
+
+/// A line cannot be late or slow on this computer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoNetem;
+
+impl fmt::Display for NoNetem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("this computer's kernel has no netem (CONFIG_NET_SCH_NETEM): packets can be lost here, but not late or slow")
+    }
 }
 
 impl BadLine {
@@ -151,9 +162,7 @@ fn is_late(namespace: &str, interface: &str) -> Result<bool> {
 
 fn tc(command: &mut Command) -> Result<()> {
     match run(command, None, SHORT) {
-        Err(error) if format!("{error:#}").contains("qdisc kind is unknown") => {
-            Err(error).context("this computer's kernel has no netem (CONFIG_NET_SCH_NETEM): packets can be lost here, but not late or slow")
-        }
+        Err(error) if format!("{error:#}").contains("qdisc kind is unknown") => Err(error).context(NoNetem),
         result => result.map(drop),
     }
 }

@@ -32,7 +32,7 @@ mod sources;
 
 pub use cli::main;
 pub use command::Output;
-pub use fault::BadLine;
+pub use fault::{BadLine, NoNetem};
 pub use forward::Port;
 pub use lab::{Lab, Wanted};
 pub use node::{EXEC_WITHIN, Node, Running, State};

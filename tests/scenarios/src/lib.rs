@@ -10,6 +10,7 @@
 pub mod answers;
 pub mod certificates;
 pub mod company;
+pub mod faults;
 pub mod judged;
 pub mod judgement;
 pub mod load;
@@ -19,6 +20,7 @@ pub mod stand;
 pub mod story;
 pub mod timeline;
 pub mod toys;
+pub mod watch;
 
 pub use answers::{Answers, Class};
 pub use company::{Companion, Company};
@@ -31,3 +33,18 @@ pub use stand::Stand;
 pub use story::Story;
 pub use timeline::Timeline;
 pub use toys::{Toy, Toys};
+pub use watch::Watch;
+
+use anyhow::Result;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Lets time pass: for a fault that lasts, never to wait for something.
+///
+/// # Errors
+/// None that is known.
+pub fn pause(time: Duration) -> Result<()> {
+    let begin = Instant::now();
+    let over = || if begin.elapsed() >= time { Ok(()) } else { Err("it is not time yet".to_owned()) };
+    warden_lab::wait::until(time + Duration::from_secs(5), over)
+}

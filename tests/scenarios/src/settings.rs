@@ -7,6 +7,9 @@ use anyhow::Result;
 const AGENT: &str = "/etc/warden/agent.d/50-bingo.toml";
 const BINGO: &str = "/etc/bingo-standin.env";
 
+/// When bingo dies by itself.
+const DIES_AT: &str = "BINGO_STANDIN_FAILURE_AFTER";
+
 /// An address that the lab's switch swallows: the start-up request blocks for 30 s, as it does in the world.
 const SWALLOWED: &str = "http://198.19.8.8/";
 
@@ -47,6 +50,9 @@ impl<'s> Settings<'s> {
         ))?;
         if speed.restarts_at_will {
             settings.run(&format!("sed -i 's/^limit .*/limit = 1000/; s/^forget_after .*/forget_after = \"1ms\"/' {AGENT}"))?;
+            // Nor is anybody restarted by plan, or dies of age, in between.
+            settings.run(&format!("sed -i '/^max_age /d' {AGENT}"))?;
+            settings.run(&format!("sed -i '/^{DIES_AT}=/d' {BINGO} && echo {DIES_AT}=off >>{BINGO}"))?;
             // Who fails on purpose, again and again, need not show more good probes each time.
             settings.run(&format!("sed -i '/^warmup /a flap_half_life = \"0s\"' {AGENT}"))?;
         }

@@ -246,4 +246,15 @@ impl Stand {
     pub fn invocation(&self, machine: &str, unit: &str) -> Result<String> {
         self.node(machine)?.property(unit, "InvocationID")
     }
+
+    /// How often systemd has started a unit since its machine began, as far as the journal goes back.
+    ///
+    /// # Errors
+    /// When the machine cannot be reached.
+    pub fn starts(&self, machine: &str, unit: &str) -> Result<u64> {
+        const STARTED: &str = "MESSAGE_ID=39f53479d3a045ac8e11786248231fbf";
+        let command = format!("journalctl -q -b -o cat {STARTED} UNIT={unit} | wc -l");
+        let text = self.node(machine)?.run(&["sh", "-c", &command])?;
+        text.trim().parse().with_context(|| format!("a count, not {text}"))
+    }
 }

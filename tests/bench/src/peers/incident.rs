@@ -3,15 +3,15 @@
 use super::Peer;
 use super::keeper::Keeper;
 use super::setup::Balancer;
-use super::watch::Seen;
 use crate::incident::fatal_line;
-use crate::soak::operation;
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use std::time::Duration;
 use warden_scenarios::answers::Class;
+use warden_scenarios::faults::cause::{PORT, operation};
 use warden_scenarios::stand::{UNIT, poison};
 use warden_scenarios::timeline::now_micros;
+use warden_scenarios::watch::Seen;
 use warden_scenarios::{Load, Mix, Paths, Stand};
 
 /// Longer than two rounds of the slowest check.
@@ -52,7 +52,7 @@ pub(super) fn one(stand: &Stand, balancer: &Balancer, peer: &Peer, rate: u32, no
         }
         Ok(())
     })?;
-    let (starts, invocation) = (starts(stand, node)?, stand.invocation(node, UNIT)?);
+    let (starts, invocation) = (stand.starts(node, UNIT)?, stand.invocation(node, UNIT)?);
     let before = fatal_line(stand, node)?.unwrap_or(0);
     let load = Load::start(stand.lab(), balancer.address, Mix { rate, paths: Paths::Cheap })?;
     let traffic = |more: usize| {
@@ -82,7 +82,7 @@ pub(super) fn one(stand: &Stand, balancer: &Balancer, peer: &Peer, rate: u32, no
         ensure!(full(&seen), "{node} is {seen:?}");
         // One that never left is back when it answers again.
         ensure!(
-            machine.exec(&["sh", "-c", &format!("{}; curl -sf -m 2 http://127.0.0.1:$port/ping", crate::soak::PORT)])?.ok(),
+            machine.exec(&["sh", "-c", &format!("{}; curl -sf -m 2 http://127.0.0.1:$port/ping", PORT)])?.ok(),
             "{node} does not answer"
         );
         Ok(if seen.at > stopped { seen.at } else { now_micros() })
@@ -103,13 +103,6 @@ pub(super) fn one(stand: &Stand, balancer: &Balancer, peer: &Peer, rate: u32, no
         requests: since.len(),
         failed: count(&[Class::ServerError, Class::NoAnswer, Class::Truncated]),
         busy: count(&[Class::Busy]),
-        needless: self::starts(stand, node)?.saturating_sub(starts + 1),
+        needless: stand.starts(node, UNIT)?.saturating_sub(starts + 1),
     })
-}
-
-/// How often systemd has started the service since the machine began.
-fn starts(stand: &Stand, node: &str) -> Result<u64> {
-    const STARTED: &str = "MESSAGE_ID=39f53479d3a045ac8e11786248231fbf";
-    let text = stand.node(node)?.run(&["sh", "-c", &format!("journalctl -q -b -o cat {STARTED} UNIT={UNIT} | wc -l")])?;
-    text.trim().parse().with_context(|| format!("a count, not {text}"))
 }

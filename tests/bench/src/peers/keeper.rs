@@ -1,9 +1,9 @@
 //! Who restarts a sick service: nobody, a shell, monit, or Warden.
 
-use crate::soak::PORT;
 use anyhow::{Result, ensure};
 use std::time::Duration;
 use warden_lab::Node;
+use warden_scenarios::faults::cause::PORT;
 use warden_scenarios::stand::BALANCER;
 use warden_scenarios::{PutBack, Stand};
 
@@ -25,7 +25,8 @@ pub(super) enum Keeper {
 
 const SHELL: &str = "while sleep 31; do [ \"$(curl -s -m 5 http://127.0.0.1:$port/ping)\" = pong ] || systemctl restart bingo; done";
 
-/// A busy answer (429) is no failure for anybody here.
+/// A busy answer (429) is no failure for anybody here. Short time-outs: monit tests no connection of a process that is younger than
+/// its start may take, 30 s by default.
 const MONIT: &str = "\
 set daemon 1
 set log /run/bench-monit.log

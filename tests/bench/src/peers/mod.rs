@@ -4,7 +4,6 @@ mod incident;
 mod keeper;
 mod paper;
 mod setup;
-mod watch;
 
 pub(crate) use paper::write;
 

@@ -1,12 +1,11 @@
 //! A HAProxy of the comparison's own on the balancer, beside the stand's.
 
 use super::keeper::Keeper;
-use super::watch::Watch;
 use super::{Peer, incident};
 use anyhow::{Result, ensure};
 use std::net::SocketAddr;
 use warden_scenarios::stand::{BALANCER, PATIENCE};
-use warden_scenarios::{PutBack, Stand};
+use warden_scenarios::{PutBack, Stand, Watch};
 
 /// Where clients come in.
 const PORT: u16 = 8900;
@@ -28,12 +27,12 @@ impl Balancer {
     /// Starts it with a peer's settings and waits until every server is up in it.
     pub(super) fn begin(stand: &Stand, peer: &Peer) -> Result<Self> {
         let node = stand.node(BALANCER)?;
-        let mut back = vec![PutBack::by(&node, "systemctl stop bench-haproxy 2>/dev/null; rm -f /run/bench-haproxy.cfg")];
+        let mut back =
+            vec![PutBack::by(&node, "systemctl stop bench-haproxy 2>/dev/null; rm -f /run/bench-haproxy.cfg /run/haproxy/bench.sock")];
         let put = |file: &str, text: &str| node.exec_with_input(text, &["tee", file])?.text();
         put("/run/bench-haproxy.cfg", &text(stand, peer)?)?;
         node.run(&["systemd-run", "--quiet", "--collect", "--unit=bench-haproxy", "haproxy", "-db", "-f", "/run/bench-haproxy.cfg"])?;
-        let leader = node.leader()?;
-        let watch = Watch::begin(format!("/proc/{leader}/root{SOCKET}"))?;
+        let watch = Watch::begin(stand, SOCKET)?;
         if matches!(peer.keeper, Keeper::Warden { .. }) {
             // Made before the file, so that it is undone whatever comes; dropped before HAProxy goes.
             back.insert(0, PutBack::by(&node, format!("rm -f {DROP_IN}; systemctl restart warden-coordinator")));
@@ -63,7 +62,7 @@ fn text(stand: &Stand, peer: &Peer) -> Result<String> {
     let mut servers = String::new();
     for name in stand.nodes() {
         let node = stand.node(name)?;
-        let port = node.run(&["sh", "-c", &format!("{}; echo $port", crate::soak::PORT)])?;
+        let port = node.run(&["sh", "-c", &format!("{}; echo $port", warden_scenarios::faults::cause::PORT)])?;
         let ask = if ours { format!(" agent-send \"bingo/{name}\\n\"") } else { String::new() };
         servers += &format!("    server {name} {}:{}{ask}\n", node.address(), port.trim());
     }

@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test prints what it saw; the runner shows it when it fails")]
 
 mod around;
+mod attacker;
 mod configuration;
 mod continuity;
 mod cut_off;
@@ -14,6 +15,7 @@ mod detectors;
 mod detectors_bingo;
 mod detectors_toys;
 mod dying;
+mod faults;
 mod harness;
 mod healthy;
 mod peers;

@@ -7,31 +7,6 @@ use warden_protocol::vocab::{Confirmed, Holder, ServiceState};
 use warden_scenarios::stand::{BALANCER, PATIENCE, UNIT, poison};
 use warden_scenarios::{Mix, Settings, Speed, Stand};
 
-/// (e) The agent is killed: traffic and service stay as they are, and it takes up where it was.
-#[test]
-fn lab_e_agent_killed() -> Result<()> {
-    let stand = Stand::whole()?;
-    let node = stand.nodes()[0].clone();
-    let (service, agent) = (stand.invocation(&node, UNIT)?, stand.invocation(&node, "warden-agent.service")?);
-    let seen = under(Mix::steady(), |stand, _| {
-        stand.node(&node)?.run(&["systemctl", "kill", "--signal=KILL", "warden-agent.service"])?;
-        stand.wait(PATIENCE, |stand| {
-            let status = stand.haproxy_status(&node)?;
-            assert!(status.starts_with("UP"), "a dead agent is not a dead service, but HAProxy says {status}");
-            ensure!(stand.invocation(&node, "warden-agent.service")? != agent, "the agent is not back yet");
-            // The new agent has judged for itself; what the coordinator shows may still be the old one's word.
-            let state = stand.service(&node)?.state;
-            ensure!(state == ServiceState::Serving, "the new agent says {state}");
-            stand.is_in(&node)
-        })
-    })?;
-    seen.nothing_failed()?;
-    ensure!(stand.invocation(&node, UNIT)? == service, "the service was restarted because its agent was");
-    let out = seen.timeline.0.iter().find(|record| record.field("WARDEN_EVENT") == "out");
-    ensure!(out.is_none(), "somebody was taken out:\n{}", seen.timeline);
-    Ok(())
-}
-
 /// (f) The coordinator is killed, and while it is away a node turns sick: traffic stays, the agent restarts alone.
 #[test]
 fn lab_f_coordinator_killed() -> Result<()> {
