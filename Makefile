@@ -94,11 +94,12 @@ endif
 
 .PHONY: bench
 bench: need-cargo need-stand ## figures, on the running stand (make deploy first) and of a coordinator under many agents
-	@tests/packages.sh haproxy
+	@tests/packages.sh haproxy && mkdir -p target/bench
 	@cargo build -q --release -p warden-coordinator -p warden-bench
-	@$(RELEASE)/warden-bench
-	@$(RELEASE)/warden-bench fleet
-	@$(RELEASE)/warden-bench peers
+	@$(RELEASE)/warden-bench --json target/bench/bench.json
+	@$(RELEASE)/warden-bench fleet --json target/bench/fleet.json
+	@$(RELEASE)/warden-bench growth --json target/bench/growth.json
+	@$(RELEASE)/warden-bench peers --folder target/bench
 
 MINUTES ?= 60
 SEED    ?= 1

@@ -196,7 +196,16 @@ fn asked(probe: &Probe, policy: &ProbePolicy) -> Vec<(&'static str, String)> {
     ];
     // Every key at every kind, in one order: what changes its kind is compared key by key, too.
     let mut kinds = [("http", none()), ("tcp", none()), ("exec", none()), ("postgres", none())];
-    let mut details = [("unix", none()), ("ca", none()), ("expect", none()), ("fatal", none()), ("busy", none()), ("max_latency", none())];
+    let mut details = [
+        ("unix", none()),
+        ("ca", none()),
+        ("expect", none()),
+        ("fatal", none()),
+        ("busy", none()),
+        ("max_latency", none()),
+        ("user", none()),
+        ("database", none()),
+    ];
     match ask {
         Ask::Http(ask) => {
             let HttpAsk { url, unix, ca, expect, fatal, busy, max_latency } = &**ask;
@@ -208,6 +217,8 @@ fn asked(probe: &Probe, policy: &ProbePolicy) -> Vec<(&'static str, String)> {
                 ("fatal", fatal.as_ref().map_or_else(none, pattern)),
                 ("busy", ranges(busy)),
                 ("max_latency", max_latency.map_or_else(none, shown)),
+                ("user", none()),
+                ("database", none()),
             ];
         }
         Ask::Tcp(ask) => kinds[1].1.clone_from(&ask.address),
@@ -217,7 +228,11 @@ fn asked(probe: &Probe, policy: &ProbePolicy) -> Vec<(&'static str, String)> {
             details[3].1 = codes(&ask.fatal);
             details[4].1 = codes(&ask.busy);
         }
-        Ask::Postgres(ask) => kinds[3].1.clone_from(&ask.address),
+        Ask::Postgres(ask) => {
+            kinds[3].1.clone_from(&ask.address);
+            details[6].1.clone_from(&ask.user);
+            details[7].1.clone_from(&ask.database);
+        }
     }
     says.extend(kinds);
     says.extend(details);

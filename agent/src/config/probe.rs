@@ -53,8 +53,12 @@ impl Role<'_> {
 }
 
 /// The kinds of questions: the key, and the keys that belong to it alone.
-const KINDS: [(&str, &[&str]); 4] =
-    [("http", &["unix", "ca", "expect", "fatal", "busy", "max_latency"]), ("tcp", &[]), ("exec", &["fatal", "busy"]), ("postgres", &[])];
+const KINDS: [(&str, &[&str]); 4] = [
+    ("http", &["unix", "ca", "expect", "fatal", "busy", "max_latency"]),
+    ("tcp", &[]),
+    ("exec", &["fatal", "busy"]),
+    ("postgres", &["user", "database"]),
+];
 
 /// Takes one probe apart. `None` without a usable question; faults are noted in any case.
 pub(super) fn read(name: Found<String>, section: Section<'_>, role: Role<'_>, needs: &mut Needs) -> Option<(Probe, ProbePolicy)> {
@@ -63,7 +67,7 @@ pub(super) fn read(name: Found<String>, section: Section<'_>, role: Role<'_>, ne
     let ask = match kind {
         Some("http") => http(&section, role, timeout, needs).map(|ask| Ask::Http(Box::new(ask))),
         Some("tcp") => host_port(&section, "tcp", "127.0.0.1:6379").map(|found| Ask::Tcp(TcpAsk { address: found.value })),
-        Some("postgres") => host_port(&section, "postgres", "db-1:5432").map(|found| Ask::Postgres(PostgresAsk { address: found.value })),
+        Some("postgres") => postgres(&section).map(Ask::Postgres),
         Some("exec") => exec(&section, role, needs).map(Ask::Exec),
         _ => None,
     };
@@ -109,6 +113,24 @@ fn know_the_rest(section: &Section<'_>, role: Role<'_>, kind: Option<&str>) {
             );
         }
     }
+}
+
+/// A login that is begun and never made.
+fn postgres(section: &Section<'_>) -> Option<PostgresAsk> {
+    let address = host_port(section, "postgres", "db-1:5432");
+    let name = |key: &'static str, default: &str| match section.text(key) {
+        Some(found) if found.value.is_empty() || found.value.contains('\0') || found.value.len() > 63 => {
+            section.fault(
+                found.place,
+                format!("`{key}` must be a name of PostgreSQL's, 1 to 63 bytes, as in \"bingo\", and is {:?}", found.value),
+            );
+            default.to_owned()
+        }
+        Some(found) => found.value,
+        None => default.to_owned(),
+    };
+    let (user, database) = (name("user", "postgres"), name("database", ""));
+    Some(PostgresAsk { address: address?.value, user, database })
 }
 
 fn http(section: &Section<'_>, role: Role<'_>, timeout: Duration, needs: &mut Needs) -> Option<HttpAsk> {

@@ -123,7 +123,7 @@ enum Kind {
     Http(Box<Http>),
     Tcp(Dial),
     Exec { ask: ExecAsk, unit: String },
-    Postgres(Dial),
+    Postgres(Box<PostgresAsk>, Dial),
 }
 
 impl Asker {
@@ -137,7 +137,7 @@ impl Asker {
             Ask::Tcp(ask) => Kind::Tcp(Dial::new(&ask.address)?),
             Ask::Exec(ask) if ask.command.is_empty() => return Err("there is no command to run".to_owned()),
             Ask::Exec(ask) => Kind::Exec { ask: ask.clone(), unit: unit.to_owned() },
-            Ask::Postgres(ask) => Kind::Postgres(Dial::new(&ask.address)?),
+            Ask::Postgres(ask) => Kind::Postgres(Box::new(ask.clone()), Dial::new(&ask.address)?),
         };
         Ok(Self { kind, timeout: probe.timeout })
     }
@@ -150,7 +150,7 @@ impl Asker {
                 Kind::Http(http) => http.ask().await,
                 Kind::Tcp(dial) => tcp::ask(dial).await,
                 Kind::Exec { ask, unit } => exec::ask(ask, unit, self.timeout).await,
-                Kind::Postgres(dial) => postgres::ask(dial).await,
+                Kind::Postgres(ask, dial) => postgres::ask(ask, dial).await,
             }
         };
         let said = tokio::time::timeout(self.timeout, asking).await;

@@ -12,8 +12,6 @@ use warden_edge::dial::Dial;
 
 /// Protocol 3.0.
 const VERSION: u32 = 196_608;
-/// No login is meant: these are the names that every server is most likely to have, so that none complains in its log.
-const PARAMETERS: &[u8] = b"user\0postgres\0database\0postgres\0application_name\0warden\0\0";
 /// The end of a session, for a server that has let us in without a question.
 const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
 /// An error has a few hundred bytes.
@@ -25,15 +23,19 @@ const CANNOT_CONNECT_NOW: &str = "57P03";
 pub struct PostgresAsk {
     /// `host:port`.
     pub address: String,
+    /// Whose login is begun. No login is meant; a name that the server's `pg_hba.conf` does not know is a line in its log each time.
+    pub user: String,
+    /// For which database; empty: the one that is called as the user is.
+    pub database: String,
 }
 
-pub(super) async fn ask(dial: &Dial) -> Said {
+pub(super) async fn ask(ask: &PostgresAsk, dial: &Dial) -> Said {
     let mut stream = match dial.connect().await {
         Ok(stream) => stream,
         Err(error) => return unreached(&error),
     };
     let exchange = async {
-        stream.write_all(&startup()).await?;
+        stream.write_all(&startup(ask)).await?;
         let kind = stream.read_u8().await?;
         let length = usize::try_from(stream.read_u32().await?).unwrap_or(usize::MAX);
         // The length counts itself.
@@ -42,8 +44,10 @@ pub(super) async fn ask(dial: &Dial) -> Said {
         }
         let mut body = vec![0; length - 4];
         stream.read_exact(&mut body).await?;
-        // Politeness, and nothing hangs on it.
-        let _ = stream.write_all(&TERMINATE).await;
+        // Politeness, and nothing hangs on it. Who is asked for a password and says anything else is told of in the server's log.
+        if kind == b'R' && body == [0; 4] {
+            let _ = stream.write_all(&TERMINATE).await;
+        }
         Ok((kind, Some(body)))
     };
     match exchange.await {
@@ -52,9 +56,11 @@ pub(super) async fn ask(dial: &Dial) -> Said {
     }
 }
 
-fn startup() -> Vec<u8> {
-    let length = u32::try_from(8 + PARAMETERS.len()).unwrap_or(u32::MAX);
-    [&length.to_be_bytes()[..], &VERSION.to_be_bytes(), PARAMETERS].concat()
+fn startup(ask: &PostgresAsk) -> Vec<u8> {
+    let database = if ask.database.is_empty() { &ask.user } else { &ask.database };
+    let parameters = format!("user\0{}\0database\0{database}\0application_name\0warden\0\0", ask.user);
+    let length = u32::try_from(8 + parameters.len()).unwrap_or(u32::MAX);
+    [&length.to_be_bytes()[..], &VERSION.to_be_bytes(), parameters.as_bytes()].concat()
 }
 
 fn broken(error: &io::Error) -> String {

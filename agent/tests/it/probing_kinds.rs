@@ -36,7 +36,7 @@ fn tcp(address: impl ToString) -> Ask {
 }
 
 fn postgres(address: impl ToString) -> Ask {
-    Ask::Postgres(PostgresAsk { address: address.to_string() })
+    Ask::Postgres(PostgresAsk { address: address.to_string(), user: "postgres".into(), database: String::new() })
 }
 
 fn exec(script: &str) -> Ask {

@@ -4,6 +4,7 @@
 mod figures;
 mod fleet;
 mod footprint;
+mod growth;
 mod incident;
 mod peers;
 mod soak;
@@ -47,6 +48,13 @@ enum Command {
         /// How long each is measured
         #[arg(long, default_value_t = 30)]
         seconds: u64,
+        /// Write the figures there as JSON, too
+        #[arg(long, value_name = "FILE")]
+        json: Option<std::path::PathBuf>,
+    },
+    /// How an agent grows with its services, and with its patterns against a log of 50,000 lines a second
+    #[command(after_help = "Example:\n  warden-bench growth")]
+    Growth {
         /// Write the figures there as JSON, too
         #[arg(long, value_name = "FILE")]
         json: Option<std::path::PathBuf>,
@@ -113,6 +121,7 @@ fn run(args: &Args) -> Result<()> {
             let plan = soak::Plan { minutes: *minutes, seed: *seed, warden: !without, json: json.as_deref(), resume: *resume };
             return soaked(plan);
         }
+        Some(Command::Growth { json }) => return grown(json.as_deref()),
         Some(Command::Peers { incidents, rates, only, folder }) => {
             let plan = peers::Plan { incidents: *incidents, rates: rates.clone(), only: only.clone() };
             return compared(&plan, folder);
@@ -165,6 +174,16 @@ fn compared(plan: &peers::Plan, folder: &std::path::Path) -> Result<()> {
     let figures = peers::take(&Stand::whole()?, plan)?;
     peers::write(&figures, folder)?;
     println!("{}\nwritten to {}: peers.md, peers.json, peers.svg", std::fs::read_to_string(folder.join("peers.md"))?, folder.display());
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "a program for people")]
+fn grown(json: Option<&std::path::Path>) -> Result<()> {
+    let growth = growth::take(&Stand::whole()?, progress)?;
+    println!("{}", growth.markdown()?);
+    if let Some(path) = json {
+        std::fs::write(path, serde_json::to_string_pretty(&growth)? + "\n")?;
+    }
     Ok(())
 }
 

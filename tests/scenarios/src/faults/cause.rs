@@ -72,6 +72,31 @@ while time.monotonic() < end:
     time.sleep(0.1)
 "#;
 
+/// Open-loop, a minute at most, two hundred requests under way at most.
+const LOAD: &str = r#"
+import asyncio, sys, time
+
+rate, under_way = int(sys.argv[1]), asyncio.Semaphore(200)
+
+async def ask():
+    async with under_way:
+        try:
+            reader, writer = await asyncio.open_connection("lb-1", 80)
+            writer.write(b"GET /ping HTTP/1.1\r\nHost: lb-1\r\nConnection: close\r\n\r\n")
+            await asyncio.wait_for(reader.read(), 10)
+            writer.close()
+        except (OSError, asyncio.TimeoutError):
+            pass
+
+async def main():
+    begin, asked = time.monotonic(), []
+    for n in range(rate * 60):
+        await asyncio.sleep(max(0, begin + n / rate - time.monotonic()))
+        asked = [one for one in asked if not one.done()] + [asyncio.create_task(ask())]
+
+asyncio.run(main())
+"#;
+
 /// How long a certificate lasts that runs out on purpose: both ends meet under it before.
 const SHORT_LIFE: Duration = Duration::from_secs(8);
 
@@ -124,6 +149,8 @@ pub enum Cause {
     /// A stranger on that machine opens connections to `host:port` or a path of a socket, a few hundred at most, and says nothing,
     /// half a request, a request without end, or garbage on them, until it is undone. `NODE` is the node. As `user:group`.
     Flooded(&'static str, &'static str),
+    /// So many GETs a second of `http://lb-1/ping` beside the load, from that machine, until it is undone.
+    Overload(u32),
     /// Commands of the shell: what brings it about, and what undoes it (nothing, for what happens once).
     Shell(&'static str, &'static str),
 }
@@ -239,6 +266,12 @@ impl Fault {
                 );
                 shell(&begin, "systemctl stop chaos-flood 2>/dev/null; rm -f /run/chaos-flood.py")
             }
+            Cause::Overload(rate) => shell(
+                &format!(
+                    "cat >/run/chaos-load.py <<'END'\n{LOAD}END\nsystemd-run -q --collect --unit=chaos-load python3 /run/chaos-load.py {rate}"
+                ),
+                "systemctl stop chaos-load 2>/dev/null; rm -f /run/chaos-load.py",
+            ),
             Cause::Shell(begin, end) => shell(begin, end),
         }
     }

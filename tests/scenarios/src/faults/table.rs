@@ -26,6 +26,9 @@ const DATABASES: May = BALANCERS;
 /// For how long something stands still or is away.
 const WHILE: u64 = 8;
 
+/// A minute at most.
+const BUSY: &str = "for n in 1 2 3 4; do systemd-run -q --collect --unit=chaos-busy-$n timeout 60 sh -c 'while :; do :; done'; done";
+
 const AGENT: &str = "warden-agent";
 const COORDINATOR: &str = "warden-coordinator";
 
@@ -67,7 +70,7 @@ impl Fault {
 }
 
 /// bingo itself.
-const BINGO: [Fault; 10] = [
+const BINGO: [Fault; 11] = [
     on_node("bingo-sick", "bingo answers 500 to everything and says so in its log", Operation(poison::SICK)).may(DIES).core(),
     on_node("bingo-panics", "bingo panics", Operation(poison::PANIC)).may(DIES),
     on_node("bingo-leaks", "bingo takes memory until it turns sick", Operation(poison::LEAK)).lasts(WHILE).may(DIES),
@@ -76,6 +79,7 @@ const BINGO: [Fault; 10] = [
     on_node("bingo-hangs", "bingo stands still for good", Signal("bingo", "STOP")).lasts(WHILE).may(DIES).core(),
     on_node("bingo-paused", "bingo stands still for a second", Paused("bingo")).lasts(1).may(May { restart: Whose::Nobodys, ..DIES }),
     on_node("bingo-slowed", "bingo stands still nine tenths of the time", Slowed("bingo")).lasts(WHILE).may(DIES),
+    on_monitoring("bingo-overloaded", "more is asked for than the nodes may serve", Overload(400)).lasts(WHILE),
     on_node("bingo-restarted", "somebody restarts bingo by hand", Systemctl("restart bingo")).may(DIES),
     on_node("bingo-stopped", "somebody stops bingo by hand, and starts it again", Stopped("bingo")).lasts(WHILE).may(DIES).core(),
 ];
@@ -138,7 +142,7 @@ const WARDEN: [Fault; 30] = [
 ];
 
 /// What the machines run beside.
-const MACHINES: [Fault; 24] = [
+const MACHINES: [Fault; 25] = [
     on_node("journald-killed", "a node's journald is killed", Signal("systemd-journald", "KILL")),
     on_node("journald-restarted", "a node's journald is restarted", Systemctl("restart systemd-journald")),
     on_node("journald-paused", "a node's journald stands still", Paused("systemd-journald")).lasts(WHILE),
@@ -159,6 +163,9 @@ const MACHINES: [Fault; 24] = [
     on_node("systemd-reloaded", "a node's systemd reads its units again", Systemctl("daemon-reload")),
     on_node("systemd-reexecuted", "a node's systemd begins anew", Systemctl("daemon-reexec")),
     on_balancer("balancer-systemd-reexecuted", "the balancer's systemd begins anew", Systemctl("daemon-reexec")),
+    on_node("node-busy", "a node's processors have four other things to do", Shell(BUSY, "systemctl stop 'chaos-busy-*' 2>/dev/null"))
+        .lasts(WHILE)
+        .may(UNREACHED),
     on_node("node-power", "a node loses its power", Power).lasts(WHILE).may(May { warden: true, ..DIES }),
     on_monitoring("monitoring-power", "the monitoring machine loses its power", Power).lasts(WHILE),
     on_database("database-power", "the database's machine loses its power", Power).lasts(WHILE).may(DATABASES),

@@ -1,6 +1,6 @@
 //! One fault, or several at once, on a whole stand under load: brought about, undone, and judged by the laws.
 
-use super::laws::{self, BINGO, Evidence, Standing};
+use super::laws::{self, Evidence, Standing};
 use super::{Clients, Fault, Place, find};
 use crate::load::{Load, Mix};
 use crate::stand::{BALANCER, PATIENCE, Stand, UNIT};
@@ -88,7 +88,7 @@ pub struct Outcome {
     pub untried: Option<String>,
 }
 
-/// Does it. `since` in the evidence for people, [`Outcome::broken`], is the fault.
+/// Does it: what came of it, and what the journals and clients say of it, for people.
 ///
 /// # Errors
 /// When the stand is not whole before, or the load cannot run. Whatever was brought about is undone.
@@ -196,7 +196,7 @@ fn out_for(changes: &[crate::watch::Seen], end: u64) -> u64 {
 fn standing(stand: &Stand) -> Result<Standing> {
     let mut standing = Standing::default();
     for node in stand.nodes() {
-        for unit in [BINGO, "warden-agent.service"] {
+        for unit in [UNIT, "warden-agent.service"] {
             standing.invocations.insert(format!("{node} {unit}"), stand.invocation(node, unit)?);
         }
         standing.starts.insert(node.clone(), stand.starts(node, UNIT)?);
