@@ -1,3 +1,3 @@
 //! Foreign text (log lines, answers, names) made fit to be shown; both programs do it alike.
 
-pub use warden_edge::printable::{SHOWN_CHARS, escaped, quoted};
+pub use warden_edge::printable::{SHOWN_CHARS, escaped, in_json, quoted};

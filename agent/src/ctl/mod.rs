@@ -194,10 +194,11 @@ fn print(text: &str) -> Result<(), Failure> {
     written(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
 }
 
-/// Bytes as they are, with one line break at their end.
+/// A JSON document as it is, but for how it writes what a terminal would obey; with one line break at its end.
 fn print_line(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    written(out.write_all(bytes.trim_ascii_end()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()))
+    let document = String::from_utf8_lossy(bytes.trim_ascii_end());
+    written(out.write_all(crate::printable::in_json(&document).as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush()))
 }
 
 fn written(result: io::Result<()>) -> Result<(), Failure> {

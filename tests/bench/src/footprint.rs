@@ -59,7 +59,7 @@ vrrp_instance bench {
 const COUNTED_FOR: u64 = 20;
 
 /// How long the steady load lasts.
-const LOADED_FOR: u64 = 60;
+const LOADED_FOR: u64 = 30;
 
 /// What is watched: its name, the unit that it runs as, and whether that is on the balancer.
 const PROGRAMS: [(&str, &str, bool); 6] = [

@@ -25,9 +25,9 @@ use warden_scenarios::{Load, Mix, Paths, Settings, Speed, Stand};
 )]
 struct Args {
     /// How many incidents: a node turns sick, leaves, restarts and comes back. 0: none
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 100)]
     incidents: u32,
-    /// How long idle programs are watched, side by side, and for another minute under load. 0: not at all
+    /// How long idle programs are watched, side by side, and for half a minute under load. 0: not at all
     #[arg(long, default_value_t = 2)]
     minutes: u64,
     /// Write the figures there as JSON, too
@@ -46,7 +46,7 @@ enum Command {
         #[arg(long, value_delimiter = ',', default_values_t = [2, 100, 1_000, 10_000])]
         agents: Vec<usize>,
         /// How long each is measured
-        #[arg(long, default_value_t = 30)]
+        #[arg(long, default_value_t = 20)]
         seconds: u64,
         /// Write the figures there as JSON, too
         #[arg(long, value_name = "FILE")]
@@ -216,7 +216,7 @@ fn incidents(stand: &Stand, count: u32) -> Result<(Distribution, Distribution)> 
 
 #[expect(clippy::print_stdout, reason = "a program for people")]
 fn show_costs(minutes: u64, costs: &[footprint::Cost]) {
-    println!("Idle for {minutes} min, then a minute at 60 requests/s, side by side; each with its child processes.\n");
+    println!("Idle for {minutes} min, then half a minute at 60 requests/s, side by side; each with its child processes.\n");
     println!("{}", footprint::HEAD);
     for cost in costs {
         println!("{cost}");

@@ -62,7 +62,7 @@ pub(super) fn one(stand: &Stand, balancer: &Balancer, peer: &Peer, rate: u32, no
             Ok(())
         })
     };
-    traffic(rate as usize)?;
+    traffic(rate.div_ceil(2) as usize)?;
     let asked = now_micros();
     ensure!(operation(stand, node, poison::SICK)?, "nothing listens on {node}");
     if peer.keeper == Keeper::Nobody {
@@ -87,7 +87,7 @@ pub(super) fn one(stand: &Stand, balancer: &Balancer, peer: &Peer, rate: u32, no
         );
         Ok(if seen.at > stopped { seen.at } else { now_micros() })
     })?;
-    traffic(rate as usize)?;
+    traffic(rate.div_ceil(2) as usize)?;
     let line = fatal_line(stand, node)?.filter(|line| *line > before).with_context(|| format!("{node} wrote no fatal line"))?;
     // Its log has the calendar's time; everything else here is monotonic.
     let ago = u64::try_from(jiff::Timestamp::now().as_microsecond())?.saturating_sub(line);

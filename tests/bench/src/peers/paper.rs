@@ -177,9 +177,9 @@ fn picture(figures: &Figures) -> Result<String> {
     Ok(svg)
 }
 
-/// Whole from ten on.
+/// Whole from ten on, and where it is.
 fn short(value: f64) -> String {
-    if value == 0.0 || value >= 10.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+    if value.fract() == 0.0 || value >= 10.0 { format!("{value:.0}") } else { format!("{value:.1}") }
 }
 
 #[cfg(test)]
