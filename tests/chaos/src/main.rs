@@ -3,7 +3,7 @@
 mod draw;
 mod report;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use report::Report;
 use std::io::{IsTerminal, Write};
@@ -79,6 +79,12 @@ fn run(args: &Args) -> Result<bool> {
         }
         return Ok(true);
     }
+    // What is asked for makes sense before anything is touched.
+    let saved = args.replay.as_deref().map(report::saved).transpose()?;
+    let planned = match &saved {
+        Some(saved) => vec![saved.parts.iter().map(|(name, node)| (name.as_str(), *node)).collect()],
+        None => planned(args)?,
+    };
     let stand = Stand::whole()?;
     // Who is broken on purpose again and again is restarted as often as wanted, and need not show more good probes each time.
     let at_will = Speed { warmup: "2s", slow_start: false, restarts_at_will: true };
@@ -90,28 +96,14 @@ fn run(args: &Args) -> Result<bool> {
         stand.await_whole()?;
     }
     std::fs::create_dir_all(&args.folder).with_context(|| args.folder.display().to_string())?;
-    if let Some(file) = &args.replay {
-        let saved = report::saved(file)?;
-        let mut report = Report::new(&stand, "replay", 0)?;
-        one(&stand, &parts(&saved.parts), &mut report, &args.folder)?;
-        return Ok(report.held());
-    }
     if let Some(minutes) = args.minutes {
         return at_random(&stand, args, Duration::from_secs(minutes * 60));
     }
-    let planned: Vec<Vec<(&str, usize)>> = if args.all {
-        let single = faults::all().enumerate().map(|(number, fault)| vec![(fault.name, number)]);
-        single.chain(table::TOGETHER.iter().map(|several| several.to_vec())).collect()
-    } else if args.only.is_empty() {
-        bail!("say what: --all, --only NAME,…, --minutes N, or --replay FILE (--list prints the faults)");
-    } else {
-        args.only
-            .iter()
-            .enumerate()
-            .map(|(number, name)| faults::find(name).map(|fault| vec![(fault.name, number)]))
-            .collect::<Result<_>>()?
+    let kind = match (&saved, args.all) {
+        (Some(_), _) => "replay",
+        (None, true) => "matrix",
+        (None, false) => "some",
     };
-    let kind = if args.all { "matrix" } else { "some" };
     let mut report = Report::begin(&stand, &args.folder, kind, 0, args.resume)?;
     let count = planned.len();
     for (number, step) in planned.into_iter().enumerate().skip(report.outcomes.len()) {
@@ -121,8 +113,17 @@ fn run(args: &Args) -> Result<bool> {
     finish(&report, &args.folder)
 }
 
-fn parts(saved: &[(String, usize)]) -> Vec<(&str, usize)> {
-    saved.iter().map(|(name, node)| (name.as_str(), *node)).collect()
+/// The steps that were asked for by name; none, when they are drawn.
+fn planned(args: &Args) -> Result<Vec<Vec<(&'static str, usize)>>> {
+    if args.all {
+        let single = faults::all().enumerate().map(|(number, fault)| vec![(fault.name, number)]);
+        return Ok(single.chain(table::TOGETHER.iter().map(|several| several.to_vec())).collect());
+    }
+    ensure!(
+        args.minutes.is_some() || !args.only.is_empty(),
+        "say what: --all, --only NAME,…, --minutes N, or --replay FILE (--list prints the faults)"
+    );
+    args.only.iter().enumerate().map(|(number, name)| faults::find(name).map(|fault| vec![(fault.name, number)])).collect()
 }
 
 /// Draws steps until the time is over. The same seed draws the same ones, also after a break.

@@ -46,56 +46,10 @@ const CLOCK_AGAIN: &str = "rm -rf /run/systemd/system/UNIT.service.d/90-chaos.co
     rm -rf /run/chaos-clock";
 
 /// Two hundred connections a second, four hundred at a time, a minute at most.
-const FLOOD: &str = r#"
-import os, socket, sys, time
-
-target = sys.argv[1]
-said = [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Half: ", b"GET /" + b"a" * 1_000_000, os.urandom(65_536)]
-open_ones, count, end = [], 0, time.monotonic() + 60
-while time.monotonic() < end:
-    for _ in range(20):
-        try:
-            if target.startswith("/"):
-                one = socket.socket(socket.AF_UNIX)
-                one.connect(target)
-            else:
-                host, port = target.rsplit(":", 1)
-                one = socket.create_connection((host, int(port)), timeout=1)
-            one.setblocking(False)
-            open_ones.append(one)
-            one.send(said[count % len(said)])
-        except OSError:
-            pass
-        count += 1
-    while len(open_ones) > 400:
-        open_ones.pop(0).close()
-    time.sleep(0.1)
-"#;
+const FLOOD: &str = include_str!("../../flood.py");
 
 /// Open-loop, a minute at most, two hundred requests under way at most.
-const LOAD: &str = r#"
-import asyncio, sys, time
-
-rate, under_way = int(sys.argv[1]), asyncio.Semaphore(200)
-
-async def ask():
-    async with under_way:
-        try:
-            reader, writer = await asyncio.open_connection("lb-1", 80)
-            writer.write(b"GET /ping HTTP/1.1\r\nHost: lb-1\r\nConnection: close\r\n\r\n")
-            await asyncio.wait_for(reader.read(), 10)
-            writer.close()
-        except (OSError, asyncio.TimeoutError):
-            pass
-
-async def main():
-    begin, asked = time.monotonic(), []
-    for n in range(rate * 60):
-        await asyncio.sleep(max(0, begin + n / rate - time.monotonic()))
-        asked = [one for one in asked if not one.done()] + [asyncio.create_task(ask())]
-
-asyncio.run(main())
-"#;
+const LOAD: &str = include_str!("../../overload.py");
 
 /// How long a certificate lasts that runs out on purpose: both ends meet under it before.
 const SHORT_LIFE: Duration = Duration::from_secs(8);

@@ -294,11 +294,14 @@ pub fn all() -> impl Iterator<Item = &'static Fault> {
 /// The one of that name.
 ///
 /// # Errors
-/// When there is none, with those that begin alike.
+/// When there is none, with those that begin alike, or how all are printed.
 pub fn find(name: &str) -> Result<&'static Fault> {
     let part = name.split('-').next().unwrap_or_default();
     all().find(|fault| fault.name == name).with_context(|| {
         let alike: Vec<_> = all().map(|fault| fault.name).filter(|other| other.starts_with(part)).collect();
-        format!("there is no fault {name}{}{}", if alike.is_empty() { "" } else { "; there are " }, alike.join(", "))
+        match alike[..] {
+            [] => format!("there is no fault {name}; warden-chaos --list prints them"),
+            _ => format!("there is no fault {name}; there are {}", alike.join(", ")),
+        }
     })
 }

@@ -133,6 +133,50 @@ fn lab_attacker_on_a_node() -> Result<()> {
     nothing_came_of_it(&seen)
 }
 
+/// What looks like a verdict, or like a record of Warden's, and was written by somebody else.
+#[test]
+fn lab_attacker_writes_into_logs() -> Result<()> {
+    let name = Stand::whole()?.nodes()[0].clone();
+    let seen = under(Mix::steady(), |stand, _| {
+        let node = stand.node(&name)?;
+        let before = Judged::by(stand, &name)?;
+        let there = || -> Result<usize> {
+            let text = node.run(&["journalctl", "-q", "-b", "-o", "cat", "--no-pager", "WARDEN_EVENT=forged_by_somebody"])?;
+            Ok(text.lines().count())
+        };
+        // An earlier run's may be in the journal as well.
+        let forged_before = there()?;
+        let client = stand.node(ELSEWHERE)?;
+        // A client's text, in everything that bingo might log.
+        for words in [
+            "http://lb-1/We%20all%20gonna%20die",
+            "http://lb-1/%0aWe%20all%20gonna%20die%0a",
+            "-H 'User-Agent: We all gonna die' http://lb-1/",
+            "-H 'Referer: We all gonna die' -d '{\"operation\": \"\\nWe all gonna die\\n\"}' http://lb-1/operation",
+        ] {
+            client.exec(&["sh", "-c", &format!("for i in $(seq 6); do curl -s -o /dev/null -m 5 {words}; done")])?;
+        }
+        // A user's own records, with every field that a user may set.
+        let forged = "for unit in bingo.service warden-agent.service; do \
+             printf 'MESSAGE=We all gonna die\\nUNIT=%s\\nOBJECT_SYSTEMD_UNIT=%s\\nSYSLOG_IDENTIFIER=bingo\\nWARDEN_UNIT=bingo.service\\n\
+             WARDEN_EVENT=forged_by_somebody\\nWARDEN_STATE_TO=sick\\nWARDEN_INCIDENT=20260101T000000-forged\\n\
+             MESSAGE_ID=7d4958e842da4a758f6c1cdc7b36dcc5\\nPRIORITY=2\\n' $unit $unit | logger --journald; done; \
+             echo 'We all gonna die' | systemd-cat -t bingo; logger -t bingo 'We all gonna die'; \
+             logger -t warden-agent 'bingo.service is sick: We all gonna die'";
+        let out = node.exec(&["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "sh", "-c", forged])?;
+        ensure!(out.ok(), "{}", out.stderr);
+        node.run(&["journalctl", "--sync"])?;
+        ensure!(there()? == forged_before + 2, "what was forged is not in the journal");
+        // Judging has gone on since, and is what it was.
+        stand.wait(PATIENCE, |stand| Judged::by(stand, &name)?.goes_on_after(&before))?;
+        Judged::by(stand, &name)?.of(UNIT)?.same_as(before.of(UNIT)?)?;
+        let events = node.exec(&["agentctl", "events", "--since", "10m"])?.stdout;
+        ensure!(!events.contains("forged"), "agentctl events tells what somebody else wrote:\n{events}");
+        Ok(())
+    })?;
+    nothing_came_of_it(&seen)
+}
+
 /// A service that logs what makes terminals do things: wherever `agentctl` prints it, it is shown and not obeyed.
 #[test]
 fn lab_attacker_writes_to_terminals() -> Result<()> {

@@ -46,7 +46,7 @@ fn imports_run_one_way() {
         ("warden-lab", &[]),
         ("warden-scenarios", &["warden-protocol", "warden-lab"]),
         ("warden-bench", &["warden-protocol", "warden-edge", "warden-lab", "warden-scenarios"]),
-        ("warden-chaos", &["warden-lab", "warden-scenarios"]),
+        ("warden-chaos", &["warden-scenarios"]),
         ("warden-check", &["warden-lab", "warden-scenarios"]),
         ("warden-tidy", &[]),
     ]
