@@ -93,13 +93,13 @@ check-stand: need-cargo need-stand ## whether a stand keeps what its users were 
 endif
 
 .PHONY: bench
-bench: need-cargo need-stand ## figures, on the running stand (make deploy first) and of a coordinator under many agents
+bench: need-cargo need-stand ## figures beside peers, on a running stand of three (make deploy NODES=3 SCALE=0.01), and of many agents; forty minutes
 	@tests/packages.sh haproxy && mkdir -p target/bench
 	@cargo build -q --release -p warden-coordinator -p warden-bench
+	@$(RELEASE)/warden-bench peers --folder target/bench
 	@$(RELEASE)/warden-bench --json target/bench/bench.json
 	@$(RELEASE)/warden-bench fleet --json target/bench/fleet.json
 	@$(RELEASE)/warden-bench growth --json target/bench/growth.json
-	@$(RELEASE)/warden-bench peers --folder target/bench
 
 MINUTES ?= 60
 SEED    ?= 1
