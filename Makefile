@@ -93,7 +93,7 @@ check-stand: need-cargo need-stand ## whether a stand keeps what its users were 
 endif
 
 .PHONY: bench
-bench: need-cargo need-stand ## figures beside peers, on a running stand of three (make deploy NODES=3 SCALE=0.01), and of many agents; forty minutes
+bench: need-cargo need-stand ## figures beside peers, on a running stand of three (make deploy NODES=3 SCALE=0.01), and of many agents; three quarters of an hour
 	@tests/packages.sh haproxy && mkdir -p target/bench
 	@cargo build -q --release -p warden-coordinator -p warden-bench
 	@$(RELEASE)/warden-bench peers --folder target/bench
