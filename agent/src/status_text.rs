@@ -7,6 +7,7 @@
 
 use crate::feed::Feed;
 use crate::journal::Matcher;
+use crate::journal::matcher::Message;
 use crate::printable::{SHOWN_CHARS, escaped};
 use crate::systemd::Reading;
 use std::time::Duration;
@@ -41,7 +42,7 @@ impl Followed {
     /// The hit that this reading is, if it is one now.
     fn look(&mut self, reading: Option<&Reading>, now: Instant) -> Option<LogHit> {
         let said = reading.and_then(|reading| reading.seen.invocation.zip(reading.status.as_deref()));
-        let Some((invocation, status)) = said.filter(|(_, status)| self.rule.matcher.matches(status.as_bytes())) else {
+        let Some((invocation, status)) = said.filter(|(_, status)| self.rule.matcher.matches(&Message::of(status.as_bytes()))) else {
             self.stands = None;
             return None;
         };

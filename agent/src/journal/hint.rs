@@ -4,6 +4,7 @@
 //! rules' lines decides only how hard the journal is looked at.
 
 use super::Rule;
+use super::matcher::Message;
 use nix::sys::socket::{MsgFlags, recv};
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -40,8 +41,8 @@ impl Hints {
             let Ok(length) = recv(self.socket.as_raw_fd(), &mut self.buffer, MsgFlags::MSG_DONTWAIT) else { break };
             waiting.any = true;
             if !waiting.urgent {
-                let message = message(&self.buffer[..length]);
-                waiting.urgent = rules.iter().any(|rule| rule.matcher.matches(message));
+                let message = Message::of(message(&self.buffer[..length]));
+                waiting.urgent = rules.iter().any(|rule| rule.matcher.matches(&message));
             }
         }
         waiting

@@ -2,7 +2,7 @@
 
 use super::Rule;
 use super::cursor::Position;
-use super::matcher::LINE_LIMIT;
+use super::matcher::{LINE_LIMIT, Message};
 use super::sys::{Journal, cursor_text};
 use crate::printable::{SHOWN_CHARS, escaped};
 use std::ffi::CStr;
@@ -112,9 +112,10 @@ impl Reader {
         }
         self.at = Some(at);
         let unit = self.text(c"_SYSTEMD_UNIT")?.unwrap_or_default();
-        let Some(message) = self.journal.data(c"MESSAGE")?.map(<[u8]>::to_vec) else {
+        let Some(bytes) = self.journal.data(c"MESSAGE")?.map(<[u8]>::to_vec) else {
             return Ok(Some(Seen { record: true, ..Seen::default() }));
         };
+        let message = Message::of(&bytes);
         let matching: Vec<usize> = rules
             .iter()
             .enumerate()
@@ -123,7 +124,7 @@ impl Reader {
             .collect();
         let mut seen = Seen { record: rules.iter().any(|rule| rule.unit == unit), ..Seen::default() };
         if !seen.record {
-            seen.suppressed = suppressed(&String::from_utf8_lossy(&message), rules);
+            seen.suppressed = suppressed(message.trimmed(), rules);
         }
         if matching.is_empty() {
             return Ok(Some(seen));

@@ -16,6 +16,7 @@
 
 mod follow;
 mod lines;
+mod matchers;
 mod position;
 mod thread;
 

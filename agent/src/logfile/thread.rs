@@ -1,9 +1,11 @@
 //! The thread that follows the files: waits, looks, hands over, remembers how far.
 
 use super::follow::Follow;
+use super::matchers::Matchers;
 use super::position::{self, Position};
 use super::{FileRule, Health};
 use crate::feed::Feed;
+use crate::journal::matcher::Message;
 use crate::journal::throttle::Throttle;
 use crate::printable::{SHOWN_CHARS, escaped};
 use nix::errno::Errno;
@@ -133,7 +135,8 @@ struct Stop;
 struct Thread {
     rules: Vec<FileRule>,
     throttle: Vec<Throttle>,
-    files: Vec<Follow>,
+    /// Each with its rules' matchers.
+    files: Vec<(Follow, Matchers)>,
     positions_file: PathBuf,
     saved: Vec<Position>,
     saved_at: u64,
@@ -156,11 +159,13 @@ impl Thread {
         health: Arc<Mutex<Health>>,
     ) -> Self {
         let saved = position::load(&positions_file);
-        let mut files: Vec<Follow> = Vec::new();
+        let mut files: Vec<(Follow, Matchers)> = Vec::new();
         for rule in &rules {
-            if !files.iter().any(|file| file.service == rule.service && file.path == rule.path) {
+            if !files.iter().any(|(file, _)| file.service == rule.service && file.path == rule.path) {
                 let positions = saved.iter().filter(|position| position.path == rule.path).cloned().collect();
-                files.push(Follow::new(rule.service, rule.path.clone(), positions));
+                let of_file = rules.iter().enumerate().filter(|(_, other)| other.service == rule.service && other.path == rule.path);
+                let matchers = Matchers::of(of_file.map(|(index, rule)| (index, rule.matcher.clone())).collect());
+                files.push((Follow::new(rule.service, rule.path.clone(), positions), matchers));
             }
         }
         let inotify = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC).map_err(|error| error.desc().to_owned());
@@ -189,7 +194,7 @@ impl Thread {
     fn watch_folders(&mut self) {
         let mut failed = None;
         if let Ok(inotify) = &self.inotify {
-            for folder in self.files.iter().filter_map(|file| file.path.parent()) {
+            for folder in self.files.iter().filter_map(|(file, _)| file.path.parent()) {
                 // Any other error is a folder that is not there, which the file tells.
                 if let Err(error @ (Errno::ENOSPC | Errno::ENOMEM)) = inotify.add_watch(folder, FOLDER) {
                     failed = Some(error);
@@ -213,20 +218,20 @@ impl Thread {
         let (mut any, mut more) = (false, false);
         let mut hits = Vec::new();
         let Self { rules, files, throttle, health, inotify, .. } = self;
-        for file in files {
+        for (file, matchers) in files {
             let name = file.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             let (service, path) = (file.service, file.path.clone());
             let mut lines = 0;
             let (mut matched, mut throttled) = (0, 0);
             let looked = file.look(current.get(service).copied().flatten(), inotify.as_ref().ok(), now, |invocation, line| {
                 lines += 1;
-                let of_file = rules.iter().enumerate().filter(|(_, rule)| rule.service == service && rule.path == path);
-                for (index, rule) in of_file.filter(|(_, rule)| rule.matcher.matches(line)) {
+                let message = Message::of(line);
+                for (index, matcher) in matchers.matching(&message) {
                     matched += 1;
                     if throttle[index].pass(now) {
-                        let text = escaped(&rule.matcher.excerpt(line, SHOWN_CHARS), SHOWN_CHARS);
+                        let text = escaped(&matcher.excerpt(&message, SHOWN_CHARS), SHOWN_CHARS);
                         let line = format!("{}: {text}", escaped(&name, SHOWN_CHARS));
-                        hits.push((service, LogHit { invocation, pattern: rule.pattern, line, at: Moment::from_micros(now) }));
+                        hits.push((service, LogHit { invocation, pattern: rules[index].pattern, line, at: Moment::from_micros(now) }));
                     } else {
                         throttled += 1;
                     }
@@ -314,7 +319,7 @@ impl Thread {
             return;
         }
         self.saved_at = now;
-        let positions: Vec<Position> = self.files.iter().flat_map(Follow::positions).collect();
+        let positions: Vec<Position> = self.files.iter().flat_map(|(file, _)| file.positions()).collect();
         if positions.is_empty() || positions == self.saved {
             return;
         }

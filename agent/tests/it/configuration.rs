@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 use warden_agent::config::{self, Config, Incidents, Source};
 use warden_agent::hook::{HookEvent, HookRun};
-use warden_agent::journal::matcher::Matcher;
+use warden_agent::journal::matcher::{Matcher, Message};
 use warden_agent::probe::{Ask, Probe, TcpAsk};
 use warden_edge::config::Directories;
 use warden_logic::moment::Span;
@@ -44,7 +44,7 @@ fn the_stand_s_configuration_means_what_it_says() {
     assert_eq!(ask.expect.body.as_deref(), Some("pong"));
     assert_eq!(ask.busy, [429..=429]);
     assert_eq!(service.policy.patterns[0].means, Means::Fatal);
-    assert!(service.patterns[0].matcher.matches(b"We all gonna die"));
+    assert!(service.patterns[0].matcher.matches(&Message::of(b"We all gonna die")));
 }
 
 #[test]

@@ -1,4 +1,7 @@
-//! How an agent grows: with the number of its services, and with the number of patterns against a log of fifty thousand lines a second.
+//! How an agent grows with the number of its services, and with the number of patterns against a log of fifty thousand lines a second; how
+//! the coordinator's page grows with what has happened.
+
+mod page;
 
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
@@ -77,15 +80,16 @@ pub(crate) struct Size {
     lag_ms: Option<u64>,
 }
 
-/// Both curves.
+/// The curves.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Growth {
     services: Vec<Size>,
     patterns: Vec<Size>,
+    page: Vec<page::Looked>,
 }
 
 impl Growth {
-    /// Two Markdown tables.
+    /// Markdown tables.
     pub(crate) fn markdown(&self) -> Result<String> {
         let mut text = String::from("| services, each asked once a second | CPU, % of a core | RSS, MiB |\n| ---: | ---: | ---: |\n");
         let mib = |size: &Size| size.rss_kib as f64 / 1024.0;
@@ -98,11 +102,17 @@ impl Growth {
             let lag = size.lag_ms.map_or_else(|| "–".to_owned(), |ms| ms.to_string());
             writeln!(text, "| {} | {:.1} | {:.1} | {lag} |", size.count, size.cpu_percent, mib(size))?;
         }
+        writeln!(text, "\n| what has happened, events | the page takes, ms | its size, kB | RSS of the bench with it, MiB |")?;
+        writeln!(text, "| ---: | ---: | ---: | ---: |")?;
+        for page in &self.page {
+            let (ms, kb, mib) = (page.usec as f64 / 1e3, page.bytes as f64 / 1e3, page.rss_kib as f64 / 1024.0);
+            writeln!(text, "| {} | {ms:.1} | {kb:.0} | {mib:.1} |", page.events)?;
+        }
         Ok(text)
     }
 }
 
-/// Takes both on one node of the stand.
+/// Takes the agent's on one node of the stand, the page's on this computer.
 pub(crate) fn take(stand: &Stand, progress: impl Fn(&str)) -> Result<Growth> {
     let name = &stand.nodes()[0];
     let node = stand.node(name)?;
@@ -139,7 +149,7 @@ pub(crate) fn take(stand: &Stand, progress: impl Fn(&str)) -> Result<Growth> {
             Ok(())
         })
     };
-    let mut growth = Growth { services: Vec::new(), patterns: Vec::new() };
+    let mut growth = Growth { services: Vec::new(), patterns: Vec::new(), page: page::take(&progress)? };
     for count in SERVICES {
         progress(&format!("{count} services"));
         watched(&(1..=count).map(|number| service(number, "")).collect::<String>(), count)?;

@@ -1,6 +1,7 @@
 //! A log message of any bytes against any rule.
 
 use warden_agent::journal::Matcher;
+use warden_agent::journal::matcher::Message;
 
 /// The bytes up to the first 0 are the rule, the rest is the message.
 pub fn run(bytes: &[u8]) {
@@ -14,13 +15,14 @@ pub fn run(bytes: &[u8]) {
     }
     let line = Matcher::Line(rule.trim().to_owned());
     let contains = Matcher::Contains(rule.trim().to_owned());
-    if line.matches(message) {
-        assert!(contains.matches(message), "a whole line holds its own text");
+    let said = Message::of(message);
+    if line.matches(&said) {
+        assert!(contains.matches(&said), "a whole line holds its own text");
         let mut quoted = b"somebody said: ".to_vec();
         quoted.extend_from_slice(message);
-        assert!(!line.matches(&quoted), "a line inside a line is not the line");
+        assert!(!line.matches(&Message::of(&quoted)), "a line inside a line is not the line");
     }
     if let Ok(regex) = regex::RegexBuilder::new(rule).size_limit(1 << 20).build() {
-        let _ = Matcher::Regex(regex).matches(message);
+        let _ = Matcher::Regex(regex).matches(&said);
     }
 }

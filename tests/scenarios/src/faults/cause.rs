@@ -69,8 +69,8 @@ pub enum Cause {
     Systemctl(&'static str),
     /// A unit is stopped until it is undone.
     Stopped(&'static str),
-    /// A unit begins anew, and can have no more open files (`fd`) or threads (`task`) than it had: the first limit by systemd's name.
-    Limited(&'static str, &'static str, &'static str),
+    /// A unit begins anew, and can have no more of these than it had.
+    Limited(&'static str, Limit),
     /// The disk with the state of a program of Warden's is full to the last byte until it is undone; the program begins anew on it.
     DiskFull(&'static str),
     /// The same, and it cannot be written.
@@ -107,6 +107,15 @@ pub enum Cause {
     Overload(u32),
     /// Commands of the shell: what brings it about, and what undoes it (nothing, for what happens once).
     Shell(&'static str, &'static str),
+}
+
+/// What a unit can have only so many of.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    /// Open files, sockets and the like.
+    Files,
+    /// Threads and processes.
+    Tasks,
 }
 
 impl Place {
@@ -187,14 +196,16 @@ impl Fault {
                 machine.run(&["systemctl", "restart", unit])?;
                 Ok(Some(back))
             }
-            Cause::Limited(unit, limit, of) => {
+            Cause::Limited(unit, limit) => {
+                let pid = machine.run(&["sh", "-c", &format!("unit={unit}; {WORKER}; echo $pid")])?;
+                let (name, most) = match limit {
+                    Limit::Files => ("LimitNOFILE", machine.run(&["sh", "-c", &format!("ls /proc/{}/fd | wc -l", pid.trim())])?),
+                    Limit::Tasks => ("LimitNPROC", tasks_like(&machine, pid.trim())?.to_string()),
+                };
                 let drop_in = format!("/run/systemd/system/{unit}.service.d/90-chaos.conf");
                 let again = format!("systemctl daemon-reload; systemctl restart {unit}");
                 shell(
-                    &format!(
-                        "unit={unit}; {WORKER}; mkdir -p $(dirname {drop_in}); \
-                         printf '[Service]\\n{limit}=%s\\n' $(ls /proc/$pid/{of} | wc -l) >{drop_in}; {again}"
-                    ),
+                    &format!("mkdir -p $(dirname {drop_in}); printf '[Service]\n{name}={}\n' >{drop_in}; {again}", most.trim()),
                     &format!("rm -f {drop_in}; {again}"),
                 )
             }
@@ -229,6 +240,22 @@ impl Fault {
             Cause::Shell(begin, end) => shell(begin, end),
         }
     }
+}
+
+/// The tasks of all processes of the user that a machine's process runs as. The kernel counts them by the user's number, and the
+/// lab's machines share this computer's kernel: those of other machines count as well.
+fn tasks_like(machine: &Node, pid: &str) -> Result<u64> {
+    let user = machine.run(&["stat", "-c", "%u", &format!("/proc/{pid}")])?;
+    let mut tasks = 0;
+    for process in std::fs::read_dir("/proc")? {
+        // One that has ended meanwhile has no tasks.
+        let Ok(status) = std::fs::read_to_string(process?.path().join("status")) else { continue };
+        let word = |key: &str| status.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next());
+        if word("Uid:") == Some(user.trim()) {
+            tasks += word("Threads:").and_then(|count| count.parse::<u64>().ok()).unwrap_or(0);
+        }
+    }
+    Ok(tasks)
 }
 
 /// A text about a unit: `UNIT` in it is the unit.

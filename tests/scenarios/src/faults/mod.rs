@@ -8,7 +8,7 @@ pub mod laws;
 pub mod table;
 pub mod trial;
 
-pub use cause::Cause;
+pub use cause::{Cause, Limit};
 pub use table::{all, find};
 pub use trial::{Outcome, Step, Victim};
 

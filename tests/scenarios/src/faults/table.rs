@@ -1,7 +1,7 @@
 //! The faults. What may come of each is as narrow as it is known to be: what is not named here is a broken law.
 
 use super::Cause::*;
-use super::{Cause, Clients, Fault, May, Place, Whose};
+use super::{Cause, Clients, Fault, Limit, May, Place, Whose};
 use crate::stand::poison;
 use anyhow::{Context, Result};
 
@@ -25,6 +25,8 @@ const DATABASES: May = BALANCERS;
 
 /// For how long something stands still or is away.
 const WHILE: u64 = 8;
+/// So much longer than the stand's bingo takes to leak until it turns sick (256 MiB at 10 MiB a second) that it is restarted by then.
+const LEAKED: u64 = 30;
 
 /// A minute at most.
 const BUSY: &str = "for n in 1 2 3 4; do systemd-run -q --collect --unit=chaos-busy-$n timeout 60 sh -c 'while :; do :; done'; done";
@@ -73,7 +75,7 @@ impl Fault {
 const BINGO: [Fault; 11] = [
     on_node("bingo-sick", "bingo answers 500 to everything and says so in its log", Operation(poison::SICK)).may(DIES).core(),
     on_node("bingo-panics", "bingo panics", Operation(poison::PANIC)).may(DIES),
-    on_node("bingo-leaks", "bingo takes memory until it turns sick", Operation(poison::LEAK)).lasts(WHILE).may(DIES),
+    on_node("bingo-leaks", "bingo takes memory until it turns sick", Operation(poison::LEAK)).lasts(LEAKED).may(DIES),
     on_node("bingo-exits", "bingo ends by itself, without an error", Signal("bingo", "TERM")).may(DIES),
     on_node("bingo-killed", "bingo is killed", Signal("bingo", "KILL")).may(DIES),
     on_node("bingo-hangs", "bingo stands still for good", Signal("bingo", "STOP")).lasts(WHILE).may(DIES).core(),
@@ -92,8 +94,8 @@ const WARDEN: [Fault; 30] = [
     on_node("agent-stopped", "an agent is away", Stopped(AGENT)).lasts(WHILE).may(REPLACED),
     on_node("agent-slowed", "an agent stands still nine tenths of the time", Slowed(AGENT)).lasts(WHILE),
     on_node("agent-reloaded-badly", "an agent is to take a configuration that is wrong", ReloadedBadly(AGENT)).lasts(3),
-    on_node("agent-out-of-descriptors", "an agent can open nothing more", Limited(AGENT, "LimitNOFILE", "fd")).lasts(WHILE).may(REPLACED),
-    on_node("agent-out-of-processes", "an agent can begin no thread and no process more", Limited(AGENT, "LimitNPROC", "task"))
+    on_node("agent-out-of-descriptors", "an agent can open nothing more", Limited(AGENT, Limit::Files)).lasts(WHILE).may(REPLACED),
+    on_node("agent-out-of-processes", "an agent can begin no thread and no process more", Limited(AGENT, Limit::Tasks))
         .lasts(WHILE)
         .may(REPLACED),
     on_node("agent-disk-full", "the disk of an agent's state is full", DiskFull(AGENT)).lasts(WHILE).may(REPLACED),
@@ -115,10 +117,10 @@ const WARDEN: [Fault; 30] = [
     on_balancer("coordinator-slowed", "the coordinator stands still nine tenths of the time", Slowed(COORDINATOR)).lasts(WHILE),
     on_balancer("coordinator-reloaded-badly", "the coordinator is to take a configuration that is wrong", ReloadedBadly(COORDINATOR))
         .lasts(3),
-    on_balancer("coordinator-out-of-descriptors", "the coordinator can open nothing more", Limited(COORDINATOR, "LimitNOFILE", "fd"))
+    on_balancer("coordinator-out-of-descriptors", "the coordinator can open nothing more", Limited(COORDINATOR, Limit::Files))
         .lasts(WHILE)
         .may(REPLACED),
-    on_balancer("coordinator-out-of-processes", "the coordinator can begin no thread more", Limited(COORDINATOR, "LimitNPROC", "task"))
+    on_balancer("coordinator-out-of-processes", "the coordinator can begin no thread more", Limited(COORDINATOR, Limit::Tasks))
         .lasts(WHILE)
         .may(REPLACED),
     on_balancer("coordinator-disk-full", "the disk of the coordinator's state is full", DiskFull(COORDINATOR)).lasts(WHILE).may(REPLACED),

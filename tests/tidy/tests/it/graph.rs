@@ -45,7 +45,7 @@ fn imports_run_one_way() {
         ("warden-fuzz", &["warden-protocol", "warden-logic", "warden-edge", "warden-agent", "warden-coordinator"]),
         ("warden-lab", &[]),
         ("warden-scenarios", &["warden-protocol", "warden-lab"]),
-        ("warden-bench", &["warden-protocol", "warden-edge", "warden-lab", "warden-scenarios"]),
+        ("warden-bench", &["warden-protocol", "warden-edge", "warden-coordinator", "warden-lab", "warden-scenarios"]),
         ("warden-chaos", &["warden-scenarios"]),
         ("warden-check", &["warden-lab", "warden-scenarios"]),
         ("warden-tidy", &[]),
