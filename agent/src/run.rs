@@ -36,7 +36,7 @@ use warden_edge::clock::{boot_id, monotonic_micros};
 use warden_edge::config::{Directories, Fault, Faults};
 use warden_edge::serve::bind_unix;
 use warden_edge::signals::{Signal, Signals};
-use warden_edge::{logging, notify};
+use warden_edge::{event_loop, logging, notify};
 use warden_logic::moment::Moment;
 
 /// The exit code for wrong usage and for a configuration that cannot be used: sysexits' EX_USAGE.
@@ -102,8 +102,7 @@ fn say(text: &str) {
 }
 
 fn on_one_thread(program: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("no event loop can be had")?;
-    runtime.block_on(program)
+    event_loop::new().context("no event loop can be had")?.block_on(program)
 }
 
 /// Units that cannot be used at the moment, and units that do not exist.

@@ -8,7 +8,7 @@ use warden_coordinator::inspect::inspect;
 use warden_coordinator::{config, run};
 use warden_edge::chain::Chain;
 use warden_edge::config::Directories;
-use warden_edge::logging;
+use warden_edge::{event_loop, logging};
 
 /// Moves traffic between nodes through HAProxy's runtime socket.
 #[derive(Parser, Debug)]
@@ -71,11 +71,11 @@ fn start(config: config::Config, directories: &Directories) -> ExitCode {
         complain(&Chain(&error));
         return ExitCode::FAILURE;
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = event_loop::new();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(run(config, directories)),
         Err(error) => {
-            tracing::error!(error = %Chain(&error), "no runtime");
+            tracing::error!(error = %Chain(&error), "no event loop can be had");
             return ExitCode::FAILURE;
         }
     };
@@ -93,7 +93,7 @@ fn check(config: &config::Config, haproxy_config: &[PathBuf]) -> ExitCode {
     let files: Vec<_> = config.files.iter().map(|file| file.display().to_string()).collect();
     let files = if files.is_empty() { "no files, defaults only".to_owned() } else { files.join(", ") };
     say(&format_args!("the configuration is in order: {files}"));
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match event_loop::new() {
         Ok(runtime) => runtime,
         Err(error) => {
             complain(&Chain(&error));
