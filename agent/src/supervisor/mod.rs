@@ -20,6 +20,7 @@ pub mod ports;
 mod record;
 mod setup;
 pub mod status;
+mod summary;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -261,13 +262,7 @@ impl<P: Ports> Supervisor<P> {
 
     fn summary(&self) -> String {
         let board = self.board.borrow();
-        let all = self.services.iter().zip(&board.services).map(|(watched, on_board)| {
-            let view = &on_board.view;
-            let waits = view.waits_for.map(|what| format!(" (waits for {what})")).unwrap_or_default();
-            format!("{} {}: {}{waits}", watched.unit, view.state, view.reason.text)
-        });
-        let text = all.collect::<Vec<_>>().join("; ");
-        if text.is_empty() { "no service is configured".to_owned() } else { text }
+        summary::summary(self.services.iter().zip(&board.services).map(|(watched, on_board)| (watched.unit.as_str(), &on_board.view)))
     }
 
     /// Lets those who follow files know which instances are current.

@@ -29,7 +29,7 @@ use warden_protocol::v1::report::{Directive, Permit, TrafficStatus};
 use warden_protocol::vocab::{Confirmed, Holder, RestartWish, Traffic, Verdict};
 
 const UNIT: &str = "bingo.service";
-const BEGIN: Moment = Moment::from_micros(3_600_000_000);
+pub(super) const BEGIN: Moment = Moment::from_micros(3_600_000_000);
 /// Virtual time: longer than anything the loop does by itself in these tests.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -109,7 +109,7 @@ struct Stage {
     task: JoinHandle<(Ended<&'static str>, Rest)>,
 }
 
-fn policy() -> Policy {
+pub(super) fn policy() -> Policy {
     let second = Span::from_secs(1);
     Policy {
         mode: Mode::Supervise,

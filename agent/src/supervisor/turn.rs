@@ -1,6 +1,7 @@
 //! One turn of one machine, and everything that follows from it.
 
 use super::ports::Ports;
+use super::summary::shown;
 use super::watched::Watched;
 use super::{Supervisor, board};
 use std::time::Duration;
@@ -79,9 +80,10 @@ impl<P: Ports> Supervisor<P> {
         }
         if !effects.is_empty() {
             self.gauges(service, &after);
-            if self.ready {
-                self.say();
-            }
+        }
+        // The line is made of all services, and most turns change none of them.
+        if self.ready && shown(&before) != shown(&after) {
+            self.say();
         }
         self.setup.metrics.turn(self.setup.clock.now().since(now));
     }

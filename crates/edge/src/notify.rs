@@ -6,6 +6,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+/// Bytes of a status. systemd ignores a message of more than 4,096 bytes whole (`NOTIFY_BUFFER_MAX` in its source), that the service is
+/// ready with it, and a line that a person reads is shorter by far.
+const LONGEST: usize = 1024;
+
 /// The service is up, and this is what it says of itself.
 pub fn ready(status: &str) {
     send(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
@@ -61,7 +65,27 @@ fn send(states: &[NotifyState<'_>]) {
     drop(sd_notify::notify(states));
 }
 
-/// The protocol is one line a variable: a line break in foreign text would be another variable.
+/// The protocol is one line a variable: a line break in foreign text would be another variable. What is longer than [`LONGEST`] is cut.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let mut line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.len() > LONGEST {
+        line.truncate(line.floor_char_boundary(LONGEST));
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_one_line_that_systemd_takes() {
+        assert_eq!(one_line("a\nREADY=1"), "a READY=1");
+        for length in LONGEST - 3..LONGEST + 9 {
+            let line = one_line(&format!("{}ä", "x".repeat(length)));
+            assert!(line.len() <= LONGEST + '…'.len_utf8(), "{}", line.len());
+        }
+        assert!(one_line(&"ä".repeat(9_000)).ends_with("ä…"));
+    }
 }
