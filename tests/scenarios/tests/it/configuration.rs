@@ -1,8 +1,8 @@
 //! A wrong configuration is refused with everything a person needs, and the service does not notice.
 
 use anyhow::{Result, ensure};
-use warden_scenarios::Stand;
 use warden_scenarios::stand::{PATIENCE, UNIT};
+use warden_scenarios::{PutBack, Stand};
 
 /// A file with one of each: unknown key, length of time without a unit, wrong type, a unit that does not exist.
 const WRONG: &str = "[[service]]\nunit = \"nothing.service\"\nbackend = \"bingo\"\nwarm_up = \"30s\"\nprove_within = 60\n\n[service.probe.ping]\nhttp = 5\n";
@@ -73,4 +73,44 @@ fn lab_what_is_missing_is_named() -> Result<()> {
     ensure!(unreadable.status.code() == Some(64), "exit code {:?}: {said}", unreadable.status.code());
     ensure!(said.contains("10-a.toml: cannot be read") && said.contains("let this program's user read it"), "{said}");
     Ok(())
+}
+
+/// More services than fit into one notification to systemd: the agent begins, is reloaded, and says how they stand.
+#[test]
+fn lab_an_agent_of_a_hundred_services_begins_and_is_reloaded() -> Result<()> {
+    const SERVICES: usize = 100;
+    const FILE: &str = "/run/warden/agent.d/70-many.toml";
+    let stand = Stand::whole()?;
+    let name = &stand.nodes()[0];
+    let node = stand.node(name)?;
+    let units: Vec<_> = (1..=SERVICES).map(|number| format!("many@{number}.service")).collect();
+    let back = PutBack::by(
+        &node,
+        format!(
+            "rm -f {FILE}; systemctl restart warden-agent; warden-agent polkit --install >/dev/null; systemctl stop 'many@*.service'; \
+             rm -f /run/systemd/system/many@.service; systemctl daemon-reload"
+        ),
+    );
+    node.exec_with_input("[Service]\nExecStart=/bin/sleep infinity\n", &["sh", "-c", "cat >/run/systemd/system/many@.service"])?.text()?;
+    node.run(&["systemctl", "daemon-reload"])?;
+    node.run(&[&["systemctl", "start"][..], &units.iter().map(String::as_str).collect::<Vec<_>>()].concat())?;
+    // Answered by nobody: none of them comes to serve, so each has something to say.
+    let text: String = units
+        .iter()
+        .map(|unit| format!("[[service]]\nunit = \"{unit}\"\nmode = \"shadow\"\n[service.probe.ping]\ntcp = \"127.0.0.1:9\"\n"))
+        .collect();
+    node.exec_with_input(&text, &["sh", "-c", &format!("cat >{FILE} && chmod 644 {FILE}")])?.text()?;
+    // Both wait until systemd was told that it is done.
+    let restarted = node.exec(&["systemctl", "restart", "warden-agent"])?;
+    let reloaded = node.exec(&["systemctl", "reload", "warden-agent"])?;
+    let said = stand.wait(PATIENCE, |stand| {
+        let said = stand.node(name)?.property("warden-agent.service", "StatusText")?;
+        ensure!(said.starts_with(&format!("1 of {} services serve; many@", SERVICES + 1)), "the agent says {said:?}");
+        Ok(())
+    });
+    back.now()?;
+    stand.await_whole()?;
+    ensure!(restarted.status.success(), "systemctl restart: {}", restarted.stderr);
+    ensure!(reloaded.status.success(), "systemctl reload: {}", reloaded.stderr);
+    said
 }
