@@ -105,9 +105,15 @@ fn run(args: &Args) -> Result<bool> {
         (None, false) => "some",
     };
     let mut report = Report::begin(&stand, &args.folder, kind, 0, args.resume)?;
+    // What held is not tried again after a break; what did not may have been mended meanwhile.
+    report.outcomes.retain(|outcome| outcome.broken.is_empty());
     let count = planned.len();
-    for (number, step) in planned.into_iter().enumerate().skip(report.outcomes.len()) {
-        progress(&format!("{} of {count}: {}", number + 1, step.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" + ")));
+    for (number, step) in planned.into_iter().enumerate() {
+        let names: Vec<_> = step.iter().map(|(name, _)| *name).collect();
+        if report.has(&names) {
+            continue;
+        }
+        progress(&format!("{} of {count}: {}", number + 1, names.join(" + ")));
         one(&stand, &step, &mut report, &args.folder)?;
     }
     finish(&report, &args.folder)

@@ -67,6 +67,11 @@ impl Report {
         Ok(file)
     }
 
+    /// True: these faults at once are in it.
+    pub(crate) fn has(&self, names: &[&str]) -> bool {
+        self.outcomes.iter().any(|outcome| outcome.parts.iter().map(|(name, _)| name.as_str()).eq(names.iter().copied()))
+    }
+
     /// True: every law held.
     pub(crate) fn held(&self) -> bool {
         self.outcomes.iter().all(|outcome| outcome.broken.is_empty())
