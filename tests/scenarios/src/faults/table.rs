@@ -159,7 +159,11 @@ const MACHINES: [Fault; 25] = [
     on_node("dbus-restarted", "a node's D-Bus is restarted", Systemctl("restart dbus")).core(),
     on_node("dbus-killed", "a node's D-Bus is killed", Signal("dbus", "KILL")),
     on_node("dbus-paused", "a node's D-Bus stands still", Paused("dbus")).lasts(WHILE),
-    on_node("polkit-killed", "a node's polkit is killed", Shell("pkill -KILL polkitd", "systemctl reset-failed polkit 2>/dev/null")),
+    on_node(
+        "polkit-killed",
+        "a node's polkit is killed",
+        Shell("systemctl start polkit; pkill -KILL polkitd", "systemctl reset-failed polkit 2>/dev/null"),
+    ),
     on_node("polkit-paused", "a node's polkit stands still", Paused("polkit")).lasts(WHILE),
     on_node("logind-restarted", "a node's logind is restarted", Systemctl("restart systemd-logind")),
     on_node("systemd-reloaded", "a node's systemd reads its units again", Systemctl("daemon-reload")),
