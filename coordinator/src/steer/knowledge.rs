@@ -4,13 +4,13 @@ use super::rates::Rates;
 use crate::haproxy::Counters;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use warden_logic::fleet::judge::{Judgement, Note, judge};
+use warden_logic::fleet::judge::{Judgement, Note, judge, judge_some};
 use warden_logic::fleet::ledger::{Ledger, Verdict};
 use warden_logic::fleet::marks::Marks;
 use warden_logic::fleet::matching::{Matches, matches};
 use warden_logic::fleet::observed::{Observed, Operation, Server, ServerId};
 use warden_logic::fleet::permits::{self, Permits};
-use warden_logic::fleet::plan::{Step, plan};
+use warden_logic::fleet::plan::{Step, plan, plan_some};
 use warden_logic::fleet::roll;
 use warden_logic::fleet::roster::{Refused, Roster};
 use warden_logic::fleet::wishes::{Granted, Known, Refusal, Wish, Wishes, Word};
@@ -36,6 +36,10 @@ pub(super) struct Knowledge {
     pub(super) wishes: Wishes,
     /// The drains that are ours.
     pub(super) marks: Marks,
+    /// The nodes whose reports changed something since the last thought.
+    heard: Vec<String>,
+    /// Something else has changed since the last thought of all servers: what operators want, or the configuration.
+    pub(super) told: bool,
     /// What happened to permits, and has not been told yet.
     news: Vec<permits::News>,
     /// What happened to the roll, likewise.
@@ -72,6 +76,8 @@ impl Knowledge {
             permits: Permits::new(first_permit),
             wishes,
             marks,
+            heard: Vec::new(),
+            told: false,
             news: Vec::new(),
             rolls: Vec::new(),
             notes: BTreeMap::new(),
@@ -91,12 +97,17 @@ impl Knowledge {
     pub(super) fn lay_down(&mut self, policy: Policy) {
         self.policy = policy;
         self.matched = None;
+        self.told = true;
     }
 
     /// Takes a report; true when something changed that a decision depends on.
     pub(super) fn hear(&mut self, now: Moment, report: Report) -> Result<bool, Refused> {
+        let node = report.node.clone();
         let changed = self.roster.hear(now, self.policy.lease, report)?;
         self.revision += u64::from(changed);
+        if changed {
+            self.heard.push(node);
+        }
         Ok(changed)
     }
 
@@ -106,6 +117,7 @@ impl Knowledge {
         let known = self.observed.as_ref().map(|observed| Known { policy, observed, roster, matches, ledger });
         let granted = self.wishes.take(now, known, wish, word)?;
         self.revision += 1;
+        self.told = true;
         Ok(granted)
     }
 
@@ -148,29 +160,20 @@ impl Knowledge {
         others
     }
 
-    /// Matches, reviews the permits, judges and plans by the last reading; without one nothing is planned. Unless that reading is
-    /// `new`, what only follows from readings and from time is left for the next one.
-    pub(super) fn think(&mut self, now: Moment, new: bool) -> Vec<Step> {
-        let Some(observed) = &self.observed else { return Vec::new() };
-        if self.matched != Some(self.roster.shape()) {
-            self.matches = matches(&self.policy, observed, &self.roster);
-            self.matched = Some(self.roster.shape());
-        }
-        if !self.current {
+    /// Matches, reviews the permits, judges and plans by the last reading; without one nothing is planned.
+    pub(super) fn think(&mut self, now: Moment) -> Vec<Step> {
+        self.heard.clear();
+        self.told = false;
+        if !self.prepare() {
             return Vec::new();
         }
-        if new {
-            let matches = &self.matches;
-            self.roster.forget(now, self.policy.orphan_after, |node| !matches.of_node(node).is_empty());
-            self.ledger.note(now, self.policy.lease, observed, &self.matches, &self.roster);
-        }
-        let Self { policy, roster, matches, ledger, .. } = self;
-        let rolls = self.wishes.review_roll(now, Known { policy, observed, roster, matches, ledger });
-        self.revision += u64::from(!rolls.is_empty());
-        self.rolls.extend(rolls);
-        self.review(now);
+        let Some(observed) = &self.observed else { return Vec::new() };
+        let matches = &self.matches;
+        self.roster.forget(now, self.policy.orphan_after, |node| !matches.of_node(node).is_empty());
+        self.ledger.note(now, self.policy.lease, observed, &self.matches, &self.roster);
+        self.review_all(now);
         let mut witnesses = std::mem::take(&mut self.witnesses);
-        if let Some(scene) = self.scene(now).filter(|_| new) {
+        if let Some(scene) = self.scene(now) {
             witnesses.look(&scene);
         }
         self.witnesses = witnesses;
@@ -180,6 +183,49 @@ impl Knowledge {
         self.refusals.retain(|id, _| self.places.contains_key(id));
         self.notes = judgements.into_iter().filter_map(|Judgement { id, note, .. }| Some((id, note?))).collect();
         steps
+    }
+
+    /// The same for the servers of those alone whose reports changed something since the last thought, as if there were no floor: what only
+    /// follows from a new reading, from time, and from what others do is left for the next thought of all.
+    pub(super) fn think_of_those_heard(&mut self, now: Moment) -> Vec<Step> {
+        let heard = std::mem::take(&mut self.heard);
+        if !self.prepare() {
+            return Vec::new();
+        }
+        self.review_all(now);
+        let servers = heard.iter().flat_map(|node| self.matches.of_node(node));
+        let mut places: Vec<usize> = servers.filter_map(|(_, id)| self.places.get(id).copied()).collect();
+        places.sort_unstable();
+        places.dedup();
+        let Some(scene) = self.scene(now) else { return Vec::new() };
+        let judgements = judge_some(&scene, &self.permits, &places);
+        let steps = plan_some(scene.policy, scene.observed, &self.ledger, &judgements);
+        for (_, Judgement { id, note, .. }) in judgements {
+            match note {
+                Some(note) => drop(self.notes.insert(id, note)),
+                None => drop(self.notes.remove(&id)),
+            }
+        }
+        steps
+    }
+
+    /// Matches where that is not done; true when there is a reading of now.
+    fn prepare(&mut self) -> bool {
+        let Some(observed) = &self.observed else { return false };
+        if self.matched != Some(self.roster.shape()) {
+            self.matches = matches(&self.policy, observed, &self.roster);
+            self.matched = Some(self.roster.shape());
+        }
+        self.current
+    }
+
+    /// Looks at the roll and the permits.
+    fn review_all(&mut self, now: Moment) {
+        let Self { policy, roster, matches, ledger, observed: Some(observed), .. } = self else { return };
+        let rolls = self.wishes.review_roll(now, Known { policy, observed, roster, matches, ledger });
+        self.revision += u64::from(!rolls.is_empty());
+        self.rolls.extend(rolls);
+        self.review(now);
     }
 
     /// True while a reading of all servers costs more than clients that wait for one of them should wait.

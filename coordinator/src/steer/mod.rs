@@ -2,7 +2,7 @@
 //!
 //! It wakes every cycle and at once on a report that changes something; such a report is answered after HAProxy has
 //! confirmed what follows from it, by a second reading. With hundreds of servers a report is judged by the last one, at most a cycle
-//! old, unless that comes near a floor, and HAProxy is asked of those alone that were taken out. A cycle has one deadline for all its commands, so that no answer
+//! old, and those alone that it is about, unless that comes near a floor; and HAProxy is asked of those alone that were taken out. A cycle has one deadline for all its commands, so that no answer
 //! waits longer for a HAProxy that is stuck. Ending the loop changes nothing in HAProxy.
 //!
 //! Responsibilities: resync when HAProxy is another process, the order verdict → push → verdict, the watchdog, events,
@@ -319,16 +319,15 @@ impl<R: RuntimeApi> Steering<R> {
         let deadline = Instant::now() + self.command_timeout;
         let mut events = Vec::new();
         events.extend(self.known.wishes.expire(began).map(|pause| wished::ended(&pause)));
-        // With thousands of servers a report does not wait for a reading of all of them: the last one is at most a cycle old.
-        let mut by_the_last = woke == Woke::Report && self.known.current && self.known.is_large() && began.since(self.seen) <= self.lasts;
+        // With thousands of servers a report does not wait for a reading of all of them, the last one being at most a cycle old, nor for a
+        // judgement of all of them: far above the floor nobody's is another one's matter.
+        let mut by_the_last =
+            woke == Woke::Report && self.known.current && self.known.is_large() && !self.known.told && began.since(self.seen) <= self.lasts;
+        let mut steps = if by_the_last { self.known.think_of_those_heard((self.clock)()) } else { Vec::new() };
+        by_the_last = by_the_last && self.known.far_above_the_floor(&steps);
         if !by_the_last {
             self.look(deadline, &mut events).await;
-        }
-        let mut steps = self.known.think((self.clock)(), !by_the_last);
-        if by_the_last && !self.known.far_above_the_floor(&steps) {
-            by_the_last = false;
-            self.look(deadline, &mut events).await;
-            steps = self.known.think((self.clock)(), true);
+            steps = self.known.think((self.clock)());
         }
         if !steps.is_empty() {
             self.carry_out(&steps, deadline, &mut events).await;

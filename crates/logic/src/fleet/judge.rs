@@ -116,6 +116,18 @@ pub fn judge(scene: &Scene<'_>, permits: &Permits) -> Vec<Judgement> {
     judgements
 }
 
+/// Judges some servers, by their places in HAProxy's order, as if there were no floor. For whoever sees to it that none is near: of a server that
+/// the floor does not hold it says what [`judge`] says. A place that is not there is left out.
+#[must_use]
+pub fn judge_some(scene: &Scene<'_>, permits: &Permits, places: &[usize]) -> Vec<(usize, Judgement)> {
+    let servers = places.iter().filter_map(|&place| Some((place, scene.observed.servers.get(place)?)));
+    let judge = |(place, server): (usize, &Server)| {
+        let Wish { want, note, .. } = wish(scene, permits, place, server);
+        (place, Judgement { id: server.id.clone(), want, note })
+    };
+    servers.map(judge).collect()
+}
+
 /// What is wanted of one server before the floor is asked.
 struct Wish<'a> {
     server: &'a Server,

@@ -98,11 +98,22 @@ impl Step {
 /// The steps from HAProxy as it is and the verdicts as they are to what is wanted. Empty when that is reached.
 #[must_use]
 pub fn plan(policy: &Policy, observed: &Observed, ledger: &Ledger, judgements: &[Judgement]) -> Vec<Step> {
-    let wanted = observed.servers.iter().zip(judgements).enumerate().filter(|(_, (server, judgement))| server.id == judgement.id);
-    let lever = |server: &Server| policy.backend(&server.id.backend).lever;
-    let verdict = |place, server: &Server| ledger.entry_at(place, &server.id)?.verdict.as_ref();
-    let mut steps: Vec<Step> =
-        wanted.filter_map(|(place, (server, judgement))| step(server, lever(server), verdict(place, server), &judgement.want)).collect();
+    steps(policy, observed, ledger, judgements.iter().enumerate())
+}
+
+/// The same for some servers, by their places in HAProxy's order.
+#[must_use]
+pub fn plan_some(policy: &Policy, observed: &Observed, ledger: &Ledger, judgements: &[(usize, Judgement)]) -> Vec<Step> {
+    steps(policy, observed, ledger, judgements.iter().map(|(place, judgement)| (*place, judgement)))
+}
+
+fn steps<'a>(policy: &Policy, observed: &Observed, ledger: &Ledger, judged: impl Iterator<Item = (usize, &'a Judgement)>) -> Vec<Step> {
+    let one = |(place, judgement): (usize, &Judgement)| {
+        let server = observed.servers.get(place).filter(|server| server.id == judgement.id)?;
+        let verdict = ledger.entry_at(place, &server.id).and_then(|entry| entry.verdict.as_ref());
+        step(server, policy.backend(&server.id.backend).lever, verdict, &judgement.want)
+    };
+    let mut steps: Vec<Step> = judged.filter_map(one).collect();
     steps.sort_by_key(Step::rank);
     steps
 }

@@ -5,13 +5,13 @@
 //! agent port is polled; a restart forgets everything.
 
 use std::collections::BTreeMap;
-use warden_logic::fleet::judge::{Judgement, Note, Want, judge};
+use warden_logic::fleet::judge::{Judgement, Note, Want, judge, judge_some};
 use warden_logic::fleet::ledger::{Ledger, Verdict};
 use warden_logic::fleet::marks::Marks;
 use warden_logic::fleet::matching::{Matches, matches};
 use warden_logic::fleet::observed::{AgentCheck, Check, Identity, Observed, Operation, Outcome, Server, ServerId};
 use warden_logic::fleet::permits::{Happened, News, Permits};
-use warden_logic::fleet::plan::{Step, plan};
+use warden_logic::fleet::plan::{Step, plan, plan_some};
 use warden_logic::fleet::roll;
 use warden_logic::fleet::roster::Roster;
 use warden_logic::fleet::wishes::{Granted, Known, Refusal, Wish, Wishes, Word};
@@ -266,6 +266,14 @@ impl World {
         super::budget::invariants(&scene, &self.permits, &news, self.began);
         let judgements = judge(&scene, &self.permits);
         let steps = plan(&self.policy, &observed, &self.ledger, &judgements);
+        // Whom no floor holds gets alone what it gets among all.
+        for (place, judgement) in judgements.iter().enumerate().filter(|(_, judgement)| !matches!(judgement.note, Some(Note::Floor { .. })))
+        {
+            let alone = judge_some(&scene, &self.permits, &[place]);
+            assert_eq!(alone, [(place, judgement.clone())]);
+            let of_it: Vec<_> = steps.iter().filter(|step| *step.id() == judgement.id).cloned().collect();
+            assert_eq!(plan_some(&self.policy, &observed, &self.ledger, &alone), of_it);
+        }
         Cycle { judgements, steps, news, rolls }
     }
 
