@@ -38,7 +38,7 @@ use warden_logic::service::input::{Invocation, JobResult, UnitSeen};
 pub struct Reading {
     /// For the machine.
     pub seen: UnitSeen,
-    /// `MemoryCurrent` in bytes where systemd accounts it, else what the main process holds; as of this reading. [`Units::memory`] looks now.
+    /// `MemoryCurrent` in bytes where systemd accounts it, else what the main process holds. At most ten seconds old.
     pub memory: Option<u64>,
     /// `MemoryMax` in bytes, where there is one.
     pub memory_max: Option<u64>,

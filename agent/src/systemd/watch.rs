@@ -14,17 +14,15 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use warden_edge::chain::Chain;
 use warden_logic::service::input::{Input, UnitSeen};
 use zbus::{MessageStream, OwnedObjectPath};
 
 /// Ended jobs that may wait for a restart that follows its own. As many as signals.
 const JOBS: usize = 1024;
-/// A unit is read again this often without any sign: what its watchdog heard last has no signal, and an answer proves that the bus still works.
+/// Units are read again this often without any sign: memory has no signal, and an answer proves that the bus still works.
 const REFRESH: Duration = Duration::from_secs(10);
-/// Of many units one after the other, no sooner: a reading takes systemd 3 ms.
-const APART: Duration = Duration::from_secs(1);
 /// Between attempts, doubled from the first to the second.
 const RETRY: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
 
@@ -127,11 +125,6 @@ impl Watcher {
         let marks = Arc::clone(&self.marks);
         let mut retry: Option<Instant> = None;
         let mut retry_pause = RETRY.0;
-        let all = self.watched.len();
-        let mut in_turn = (0..all).cycle();
-        let turn = (REFRESH / u32::try_from(all).unwrap_or(u32::MAX).max(1)).max(APART);
-        let mut refresh = interval_at(Instant::now() + turn, turn);
-        refresh.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let Marked { mut units, everything, subscribe } = marks.take();
             if everything {
@@ -174,10 +167,11 @@ impl Watcher {
             match retry.take() {
                 // What was marked meanwhile is read with the rest: systemd did not answer, asking faster does not help it.
                 Some(at) => tokio::time::sleep_until(at).await,
-                None => tokio::select! {
-                    () = marks.wake.notified() => {}
-                    _ = refresh.tick() => in_turn.next().into_iter().for_each(|index| marks.unit(index)),
-                },
+                None => {
+                    if timeout(REFRESH, marks.wake.notified()).await.is_err() {
+                        marks.lock().units.extend(0..self.watched.len());
+                    }
+                }
             }
         }
     }
