@@ -1,23 +1,24 @@
-//! A stream whose writes have a deadline: a peer that takes nothing for so long is let go.
+//! A stream whose writes have a deadline: a peer that takes nothing for so long is let go. And one that says so when it ends, however
+//! it ends: over TLS a connection that is only dropped looks cut off by somebody else.
 //!
-//! Without it, whoever asks and never reads keeps a connection, and what was prepared for it, for ever. Left to others: slow senders
-//! (`serve` gives a request's head its own deadline).
+//! Without the deadline, whoever asks and never reads keeps a connection, and what was prepared for it, for ever. Left to others: slow
+//! senders (`serve` gives a request's head its own deadline).
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 /// The stream. A write or flush that makes no progress for `after` fails with `TimedOut`.
-pub(crate) struct Stall<S> {
+pub(crate) struct Stall<S: AsyncWrite + Unpin> {
     stream: S,
     after: Duration,
     waits: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Stall<S> {
+impl<S: AsyncWrite + Unpin> Stall<S> {
     pub(crate) const fn new(stream: S, after: Duration) -> Self {
         Self { stream, after, waits: None }
     }
@@ -35,7 +36,7 @@ impl<S> Stall<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Stall<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stall<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(context, buffer)
     }
@@ -64,6 +65,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stall<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_shutdown(context);
         self.timed(context, outcome)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Drop for Stall<S> {
+    /// What hyper gives up for a reason of its own (an idle connection, a head that makes no sense) it drops as it is. A client asks once
+    /// more on a fresh connection when the old one was closed, and reports an error when it was cut off (RFC 8446, section 6.1).
+    fn drop(&mut self) {
+        // One try: what the socket does not take at once, it does not take.
+        drop(Pin::new(&mut self.stream).poll_shutdown(&mut Context::from_waker(Waker::noop())));
     }
 }
 
