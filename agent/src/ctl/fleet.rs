@@ -150,8 +150,8 @@ fn draw_backend(lines: &mut Vec<String>, backend: &BackendStatus, now: &ZonedDat
         paint(DIM, format!("  never fewer than {}", backend.min_in_traffic))
     };
     let budget = match (backend.unavailable, backend.max_unavailable) {
-        (Some(now), Some(most)) if now >= most => paint(CARE, format!("  {now} unavailable, at most {most} by plan")),
-        (Some(now), Some(most)) => paint(DIM, format!("  {now} unavailable, at most {most} by plan")),
+        (Some(now), Some(most)) if now >= most => paint(CARE, format!("  {now} out or just back, at most {most} by plan")),
+        (Some(now), Some(most)) => paint(DIM, format!("  {now} out or just back, at most {most} by plan")),
         _ => String::new(), // a coordinator that gives no permits
     };
     lines.push(format!("{}  {}{floor}{budget}", paint(BOLD, sentence(&backend.name)), paint(style, count)));

@@ -334,7 +334,7 @@ pub(crate) fn trouble() -> FleetStatus {
     (alone.node, alone.state, alone.outlook, alone.unit) = (None, None, None, None);
     (alone.since_ms, alone.age_ms, alone.reason, alone.last_probe) = (None, None, None, None);
     backend.servers.extend([held, marked, lost, recycling, alone]);
-    backend.in_traffic = 4;
+    (backend.in_traffic, backend.unavailable) = (4, Some(5));
     fleet.unmatched.push(warden_protocol::v1::fleet::Unmatched {
         node: "web-9".to_owned(),
         unit: "web.service".to_owned(),

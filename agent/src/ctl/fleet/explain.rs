@@ -166,7 +166,7 @@ fn by_plan(fleet: &FleetStatus, backend: &BackendStatus, server: &ServerStatus, 
     let paused = || fleet.pause.as_ref().map(|pause| format!("paused {}", asked_by(pause, now)));
     let budget = || match (backend.unavailable, backend.max_unavailable) {
         (Some(unavailable), Some(most)) => {
-            format!("it asks for no permit; {unavailable} of its backend are unavailable, at most {most} by plan")
+            format!("it asks for no permit; {unavailable} of its backend are out or just back, at most {most} by plan")
         }
         _ => "this coordinator gives no permits".to_owned(),
     };

@@ -76,7 +76,7 @@ fn summary(pen: &mut super::Pen<'_>, backend: &BackendStatus) -> Markup {
             " · " span.rate { (pen.figure(words::rate(requests(&backend.servers)))) " requests/s" }
             " · never fewer than " (backend.min_in_traffic) " by Warden's hand"
             @if let (Some(max), Some(unavailable)) = (backend.max_unavailable, backend.unavailable) {
-                " · by plan at most " (max) " unavailable, now " (unavailable)
+                " · out or just back " (unavailable) ", by plan at most " (max)
             }
         }
     }
