@@ -39,18 +39,23 @@ step() { # NAME COMMAND…: runs it, shows its output, remembers how it went
 
 # What Debian's checker finds in a package. That no report of somebody's intent to package Warden is closed is as it should be.
 lint_packages() { lintian --fail-on error,warning --suppress-tags initial-upload-closes-no-bugs --allow-root target/package/*.deb; }
-# What is shipped is compiled while the unit tests wait for each other, with what they leave of the processor.
-ship() {
-    set -m # a group of its own, to be ended as a whole
-    nice -n 19 bash -c 'cargo build --release --locked --quiet -p warden-lab && tests/debs.sh' >"$logs/shipped.log" 2>&1 &
-    shipping=$!
-    set +m
-    trap 'kill -- "-$shipping" 2>/dev/null' EXIT
+# What only computes runs beside what mostly waits, with what that leaves of the processor: in a session of its own, because the kernel
+# shares out processor time among sessions first, and to be ended as a whole.
+others=()
+trap 'for session in "${others[@]}"; do kill -- "-$session" 2>/dev/null; done' EXIT
+beside() { # LOG COMMAND…: its process is $!
+    local log="$logs/$1.log"
+    shift
+    # shellcheck disable=SC2016  # for the inner shell
+    setsid bash -c 'echo 19 2>/dev/null >/proc/self/autogroup; exec nice -n 19 "$@"' beside "$@" >"$log" 2>&1 &
+    others+=($!)
 }
-shipped() { # HOW IT ENDED
-    cat "$logs/shipped.log"
-    return "$1"
+said() { # LOG HOW IT ENDED
+    cat "$logs/$1.log"
+    return "$2"
 }
+ship() { cargo build --release --locked --quiet -p warden-lab && tests/debs.sh; }
+export -f ship
 # Its own formatter is not to be had from Debian: where it is, it is asked.
 terraform_files() {
     .venv/bin/python terraform/tests/check.py || return 1
@@ -64,17 +69,25 @@ terraform_files() {
 promises() { "$lab" ns -- target/debug/check-stand --address 198.18.0.10 --lab --prometheus 198.18.0.6:9090 --short --seconds 5; }
 lint_roles() { (cd ansible && ../.venv/bin/ansible-lint --offline --profile production); }
 
+clippy=(cargo clippy --workspace --all-targets --locked)
+
 step "format" cargo fmt --all --check
-step "clippy" cargo clippy --workspace --all-targets --locked -- -D warnings
+if [ "$what" = fast ]; then step "clippy" "${clippy[@]}" -- -D warnings; fi
 step "build of the tests" cargo nextest run --workspace --locked --no-run
-if [ "$what" = all ]; then ship; fi
+if [ "$what" = all ]; then
+    beside shipped bash -c ship
+    shipping=$!
+fi
 step "unit and property tests" cargo nextest run --workspace --locked
 step "ansible-lint" lint_roles
 step "dashboard" .venv/bin/python monitoring/dashboard.py --check
 step "terraform" terraform_files
 if [ "$what" = all ]; then
     wait "$shipping"
-    step "what is shipped" shipped $?
+    step "what is shipped" said shipped $?
+    # In a folder of its own: whoever compiles holds up whoever only looks whether there is something to compile.
+    beside linted "${clippy[@]}" --quiet --target-dir target/clippy -- -D warnings
+    linting=$!
     # The lab's own tests boot and break labs; what was up before is taken down.
     "$lab" down
     step "lab" cargo nextest run -p warden-lab --locked --profile lab
@@ -94,6 +107,8 @@ if [ "$what" = all ]; then
         failed=$((failed + 1))
     fi
     step "take down" "$lab" down
+    wait "$linting"
+    step "clippy" said linted $?
 fi
 
 echo
