@@ -79,17 +79,13 @@ impl Report {
 
     /// The sums, in a line.
     pub(crate) fn summary(&self) -> String {
-        let tried = self.outcomes.iter().filter(|outcome| outcome.untried.is_none()).count();
-        let survived = self.outcomes.iter().filter(|outcome| outcome.untried.is_none() && outcome.broken.is_empty()).count();
-        let rest = match self.outcomes.len() - tried {
-            0 => String::new(),
-            rest => format!(", {rest} could not be tried on this computer"),
-        };
+        let survived = self.outcomes.iter().filter(|outcome| outcome.broken.is_empty()).count();
         let sum = |take: fn(&Outcome) -> usize| self.outcomes.iter().map(take).sum::<usize>();
         let of_hidden =
             |take: fn(&Outcome) -> usize| self.outcomes.iter().filter(|outcome| outcome.clients < Clients::Outage).map(take).sum::<usize>();
         format!(
-            "{tried} tried, {survived} survived{rest}; {} requests; without the outages {} GETs and {} writes of {} requests failed",
+            "{} tried, {survived} survived; {} requests; without the outages {} GETs and {} writes of {} requests failed",
+            self.outcomes.len(),
             sum(|outcome| outcome.requests),
             of_hidden(|outcome| outcome.failed_gets),
             of_hidden(|outcome| outcome.failed_writes),
@@ -114,11 +110,7 @@ impl Report {
         writeln!(text, "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | --- |")?;
         for outcome in &self.outcomes {
             let Outcome { name, failed_gets, failed_writes, requests, starts, .. } = outcome;
-            let laws = match &outcome.untried {
-                Some(reason) => format!("not tried: {reason}"),
-                None if outcome.broken.is_empty() => "held".to_owned(),
-                None => outcome.broken.join("; ").replace('|', "\\|"),
-            };
+            let laws = if outcome.broken.is_empty() { "held".to_owned() } else { outcome.broken.join("; ").replace('|', "\\|") };
             writeln!(
                 text,
                 "| {name} | {} | {failed_gets} | {failed_writes} | {requests} | {} | {} | {starts} | {laws} |",
@@ -146,9 +138,6 @@ fn seconds(ms: u64) -> String {
 /// For people who look on.
 pub(crate) fn line(outcome: &Outcome) -> String {
     let Outcome { name, failed_gets, failed_writes, requests, broken, .. } = outcome;
-    if let Some(reason) = &outcome.untried {
-        return format!("       {name}: not tried: {reason}");
-    }
     let mark = if broken.is_empty() { "held  " } else { "BROKEN" };
     let mut text = format!(
         "{mark} {name}: {failed_gets} GETs and {failed_writes} writes of {requests} failed, whole after {}",

@@ -15,7 +15,7 @@ use crate::fault::BadLine;
 use crate::lab::{Lab, Wanted};
 use crate::plan::{self, MOST_NODES};
 use crate::sources::Suite;
-use crate::{cgroup, forward, host, inventory, machine, net};
+use crate::{cgroup, forward, host, inventory, line, machine, net};
 
 /// Used wrongly, as sysexits.h has it.
 const USAGE: u8 = 64;
@@ -96,6 +96,12 @@ enum Verb {
     Machine { name: String },
     #[command(name = forward::SUBCOMMAND, hide = true)]
     Forward,
+    #[command(name = line::SUBCOMMAND, hide = true)]
+    Line {
+        machine: String,
+        #[command(flatten)]
+        line: BadLine,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -108,14 +114,14 @@ enum Fault {
         state: Link,
     },
     /// Make the line to a machine bad, in both directions
-    Netem {
+    Line {
         /// Which machine
         node: String,
         #[command(flatten)]
         line: BadLine,
-        /// `off`: make it good again
-        #[arg(value_parser = ["off"], conflicts_with_all = ["delay", "loss", "rate"])]
-        off: Option<String>,
+        /// `good`: as it was
+        #[arg(value_parser = ["good"], conflicts_with_all = ["delay", "loss", "rate"])]
+        good: Option<String>,
     },
     /// Stop the main process of a unit in its tracks (SIGSTOP)
     Pause {
@@ -191,6 +197,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Ns { command } => become_in_switch(&command),
         Verb::Machine { name } => machine::watch_over(&name),
         Verb::Forward => forward::serve(),
+        Verb::Line { machine, line } => line::serve(&machine, &line),
     }
 }
 
@@ -252,7 +259,7 @@ fn do_fault(fault: Fault) -> Result<()> {
     let lab = Lab::open()?;
     match fault {
         Fault::Link { node, state } => lab.node(&node)?.link(state == Link::Up),
-        Fault::Netem { node, line, off } => lab.node(&node)?.netem(if off.is_some() { None } else { Some(&line) }),
+        Fault::Line { node, line, good } => lab.node(&node)?.line(if good.is_some() { None } else { Some(&line) }),
         Fault::Pause { node, unit } => lab.node(&node)?.pause(&unit),
         Fault::Resume { node, unit } => lab.node(&node)?.resume(&unit),
         Fault::Kill { node, unit, signal } => lab.node(&node)?.signal(&unit, &signal),
@@ -315,7 +322,7 @@ mod tests {
         assert_eq!(parse("warden-lab up --nodes 0").unwrap_err(), ErrorKind::ValueValidation);
         assert_eq!(parse("warden-lab up --suite sid").unwrap_err(), ErrorKind::InvalidValue);
         assert_eq!(parse("warden-lab exec bingo-1").unwrap_err(), ErrorKind::MissingRequiredArgument);
-        assert_eq!(parse("warden-lab fault netem bingo-1 off --loss 5%").unwrap_err(), ErrorKind::ArgumentConflict);
+        assert_eq!(parse("warden-lab fault line bingo-1 good --loss 5%").unwrap_err(), ErrorKind::ArgumentConflict);
         assert_eq!(parse("warden-lab fault link bingo-1 sideways").unwrap_err(), ErrorKind::InvalidValue);
     }
 

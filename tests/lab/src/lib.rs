@@ -21,6 +21,7 @@ mod host;
 mod image;
 mod lab;
 mod limits;
+mod line;
 mod lock;
 mod machine;
 mod net;
@@ -32,7 +33,7 @@ mod sources;
 
 pub use cli::main;
 pub use command::Output;
-pub use fault::{BadLine, NoNetem};
+pub use fault::BadLine;
 pub use forward::Port;
 pub use lab::{Lab, Wanted};
 pub use node::{EXEC_WITHIN, Node, Running, State};

@@ -18,13 +18,13 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::statfs::{NSFS_MAGIC, statfs};
 
 use crate::command::{SHORT, run};
-use crate::paths;
 use crate::plan::{self, Machine};
+use crate::{line, paths};
 
 /// The switch's namespace.
 pub(crate) const SWITCH: &str = "switch";
 /// The bridge in it.
-const BRIDGE: &str = "br0";
+pub(crate) const BRIDGE: &str = "br0";
 /// The interface of a machine.
 pub(crate) const INTERFACE: &str = "eth0";
 
@@ -101,7 +101,8 @@ pub(crate) fn remove_all() -> Result<()> {
     Ok(())
 }
 
-fn batch(namespace: &str, lines: &str) -> Result<()> {
+/// Lines for `ip -batch`; the first that fails is the last.
+pub(crate) fn batch(namespace: &str, lines: &str) -> Result<()> {
     run(command_in(namespace, "ip").args(["-batch", "-"]), Some(lines), SHORT)?;
     Ok(())
 }
@@ -162,7 +163,8 @@ pub(crate) fn ensure_switch() -> Result<()> {
 /// Makes a machine's namespace and its port, unless they are whole.
 pub(crate) fn ensure_machine(machine: &Machine) -> Result<()> {
     let name = &machine.name;
-    if has(name, INTERFACE, &machine.address.to_string()) && ports()?.contains(name) {
+    let plugged_in = ports()?.iter().any(|port| port.name == *name && port.bridge.is_some());
+    if plugged_in && has(name, INTERFACE, &machine.address.to_string()) {
         return Ok(());
     }
     remove_machine(machine)?;
@@ -174,22 +176,34 @@ pub(crate) fn ensure_machine(machine: &Machine) -> Result<()> {
 /// Removes a machine's namespace and its port; does nothing where neither is.
 pub(crate) fn remove_machine(machine: &Machine) -> Result<()> {
     let name = &machine.name;
+    line::mend(name)?;
     remove(name)?;
-    if ports()?.contains(name) {
+    if ports()?.iter().any(|port| port.name == *name) {
         batch(SWITCH, &format!("link del {name}\n"))?;
     }
     Ok(())
 }
 
-fn ports() -> Result<Vec<String>> {
-    let text = run(command_in(SWITCH, "ip").args(["-o", "link", "show", "master", BRIDGE]), None, SHORT)?;
+/// An interface of the switch.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Port {
+    pub(crate) name: String,
+    /// The bridge that it belongs to.
+    pub(crate) bridge: Option<String>,
+}
+
+/// All interfaces of the switch, bridges too.
+pub(crate) fn ports() -> Result<Vec<Port>> {
+    let text = run(command_in(SWITCH, "ip").args(["-o", "link", "show"]), None, SHORT)?;
     Ok(text.lines().filter_map(port_of_line).collect())
 }
 
-/// `4: bingo-1@if2: <BROADCAST,…` → `bingo-1`
-fn port_of_line(line: &str) -> Option<String> {
-    let name = line.split_whitespace().nth(1)?;
-    Some(name.split(['@', ':']).next()?.to_owned())
+/// `4: bingo-1@if2: <BROADCAST,…> mtu 1500 qdisc noqueue master br0 state UP …`
+fn port_of_line(line: &str) -> Option<Port> {
+    let mut words = line.split_whitespace().skip(1);
+    let name = words.next()?.split(['@', ':']).next()?.to_owned();
+    let bridge = words.skip_while(|word| *word != "master").nth(1).map(str::to_owned);
+    Some(Port { name, bridge })
 }
 
 /// Plugs a machine's cable in, or pulls it.
@@ -208,7 +222,10 @@ mod tests {
 
     #[test]
     fn port_names_are_read_from_ip() {
-        assert_eq!(port_of_line("4: bingo-1@if2: <BROADCAST> mtu 1500").as_deref(), Some("bingo-1"));
+        let port = |name: &str, bridge: Option<&str>| Some(Port { name: name.to_owned(), bridge: bridge.map(str::to_owned) });
+        let line = "4: bingo-1@if2: <BROADCAST> mtu 1500 qdisc noqueue master br0 state UP mode DEFAULT";
+        assert_eq!(port_of_line(line), port("bingo-1", Some("br0")));
+        assert_eq!(port_of_line("2: br0: <BROADCAST> mtu 1500 state UP"), port("br0", None));
         assert_eq!(port_of_line(""), None);
     }
 

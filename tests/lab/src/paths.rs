@@ -34,7 +34,7 @@ pub(crate) fn record() -> PathBuf {
     run("lab.json")
 }
 
-/// The program as it was at `up`: the machines' and the forwarder's processes run
+/// The program as it was at `up`: the machines', the forwarder's and bad lines' processes run
 /// from this copy, so that a rebuild cannot pull it from under them.
 pub(crate) fn program() -> PathBuf {
     run("warden-lab")
@@ -43,6 +43,11 @@ pub(crate) fn program() -> PathBuf {
 /// What the forwarder says about its ports.
 pub(crate) fn forwards() -> PathBuf {
     run("forward.json")
+}
+
+/// What the process that carries a machine's bad line says: nothing when it does, or why not.
+pub(crate) fn line(machine: &str) -> PathBuf {
+    run(&format!("line-{machine}"))
 }
 
 /// The lab's own mount of the unified cgroup hierarchy.

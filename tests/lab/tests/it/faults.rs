@@ -1,6 +1,8 @@
 //! What can be done to a machine, and that it is undone.
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::process::Stdio;
 use std::time::Duration;
 
 use warden_lab::{BadLine, Lab, Node, State, wait};
@@ -75,28 +77,43 @@ fn lab_cable_is_pulled_and_plugged_in() {
 }
 
 #[test]
-fn lab_loses_packets_only_while_told_to() {
+fn lab_a_line_is_bad_only_while_told_to() {
     let stage = Stage::up();
-    let node = stage.node("bingo-1");
-    let line = BadLine { loss: Some("100%".into()), ..BadLine::default() };
-    node.netem(Some(&line)).unwrap();
-    assert!(is_silent(&node));
-    node.netem(None).unwrap();
-    node.netem(None).unwrap(); // twice
-    wait::until(SOON, || connect(&node).map_err(|e| format!("bingo-1 does not answer: {e}"))).unwrap();
-    assert!(!run(&["fault", "netem", "bingo-1"]).status.success(), "a line that is bad in no way is a mistake");
+    let (node, other) = (stage.node("bingo-1"), stage.node("db-1"));
+    // A connection that outlives every change of the line: the machine's end answers what it is told.
+    let echo = "import socket; s = socket.create_server(('', 7)); c, _ = s.accept(); [c.sendall(d) for d in iter(lambda: c.recv(9), b'')]";
+    node.run(&["systemd-run", "--unit=echo", "python3", "-c", echo]).unwrap();
+    wait::until(SOON, || node.run(&["sh", "-c", "ss -Hltn sport = 7 | grep ."]).map_err(|_| "nobody listens on port 7".into())).unwrap();
+    let asks = "import socket, sys, time\n\
+                s = socket.create_connection(('198.18.0.11', 7))\n\
+                for _ in sys.stdin:\n    t = time.monotonic(); s.sendall(b'.'); s.recv(9); print(time.monotonic() - t, flush=True)";
+    let mut asking = other.command(&["python3", "-c", asks]).unwrap().stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let (mut ask, mut answers) = (asking.stdin.take().unwrap(), BufReader::new(asking.stdout.take().unwrap()).lines());
+    let mut round_trip = || -> f64 {
+        ask.write_all(b"\n").unwrap();
+        answers.next().expect("the connection lives on").unwrap().parse().unwrap()
+    };
+    assert!(round_trip() < 0.1);
 
-    let late = BadLine { delay: Some("150ms".into()), ..BadLine::default() };
-    match node.netem(Some(&late)) {
-        // Every kernel of Debian has netem; where it lacks, the reason must be said.
-        Err(error) => assert!(format!("{error:#}").contains("CONFIG_NET_SCH_NETEM"), "{error:#}"),
-        Ok(()) => {
-            let ping =
-                "import socket, time; t = time.monotonic(); socket.create_connection(('198.18.0.11', 22)); print(time.monotonic() - t)";
-            let seconds: f64 = stage.node("db-1").run(&["python3", "-c", ping]).unwrap().parse().unwrap();
-            assert!(seconds >= 0.3, "a round trip with 150 ms each way took {seconds} s");
-        }
+    must(&["fault", "line", "bingo-1", "--delay", "150ms"]);
+    let late = round_trip();
+    assert!(late >= 0.3, "a round trip with 150 ms each way took {late} s");
+    let all = BadLine { loss: Some("100%".into()), ..BadLine::default() };
+    node.line(Some(&all)).unwrap(); // in place of the delay, not beside it
+    assert!(is_silent(&node));
+    node.line(None).unwrap();
+    node.line(None).unwrap(); // twice
+    let good = round_trip();
+    assert!(good < 0.1, "a line that is good again took {good} s");
+
+    for wrong in [vec![], vec!["--loss", "much"]] {
+        assert!(!run(&[&["fault", "line", "bingo-1"], wrong.as_slice()].concat()).status.success(), "{wrong:?} is a mistake");
     }
+    must(&["fault", "line", "bingo-1", "--rate", "1mbit"]);
+    must(&["up"]);
+    assert!(connect(&node).is_ok(), "a bad line is not what `up` mends or breaks");
+    drop(ask);
+    asking.wait().unwrap();
 }
 
 #[test]

@@ -176,8 +176,8 @@ impl Fault {
                 let word = |text: &str| (!text.is_empty()).then(|| text.to_owned());
                 let line = BadLine { delay: word(delay), jitter: word(jitter), loss: word(loss), rate: word(rate) };
                 let good = machine.clone();
-                let back = PutBack::with(format!("{}: its line", machine.name()), move || good.netem(None));
-                machine.netem(Some(&line))?;
+                let back = PutBack::with(format!("{}: its line", machine.name()), move || good.line(None));
+                machine.line(Some(&line))?;
                 Ok(Some(back))
             }
             Cause::Power => {

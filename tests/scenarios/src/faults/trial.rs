@@ -9,7 +9,6 @@ use crate::watch::Watch;
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
-use warden_lab::NoNetem;
 
 /// So long is looked on after the stand is whole again.
 const SETTLES: Duration = Duration::from_secs(1);
@@ -84,8 +83,6 @@ pub struct Outcome {
     pub starts: u64,
     /// The laws that were broken. Empty: all held.
     pub broken: Vec<String>,
-    /// Why it could not be tried on this computer.
-    pub untried: Option<String>,
 }
 
 /// Does it: what came of it, and what the journals and clients say of it, for people.
@@ -117,11 +114,8 @@ pub fn take(stand: &Stand, step: &Step) -> Result<(Outcome, String)> {
     let ours = timeline.0.iter().filter(|record| record.unit.starts_with("warden-") && record.message().contains("panicked at"));
     seen.panics = ours.map(|record| format!("{}: {}", record.machine, record.message())).collect();
     let mut broken = laws::broken(step, &seen);
-    let mut untried = None;
-    match again {
-        Err(error) if error.downcast_ref::<NoNetem>().is_some() => untried = Some(NoNetem.to_string()),
-        Err(error) => broken.insert(0, format!("{error:#}")),
-        Ok(()) => {}
+    if let Err(error) = again {
+        broken.insert(0, format!("{error:#}"));
     }
     let parts = step.victims.iter().map(|victim| {
         let number = stand.nodes().iter().position(|node| *node == victim.node).unwrap_or(0);
@@ -140,7 +134,6 @@ pub fn take(stand: &Stand, step: &Step) -> Result<(Outcome, String)> {
         failed_writes: failed(false),
         starts: starts(&seen.after).saturating_sub(starts(&seen.before)),
         broken,
-        untried,
     };
     Ok((outcome, format!("what happened:\n{timeline}\nwhat clients saw:\n{}", seen.answers)))
 }
