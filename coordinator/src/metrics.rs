@@ -119,10 +119,12 @@ pub struct Metrics {
     unavailable: Family<OfBackend, Gauge>,
     permits: Family<OfBackend, Gauge>,
     permits_waiting: Family<OfBackend, Gauge>,
+    restarts_withheld: Family<OfBackend, Gauge>,
     permit_changes: Family<OfPermits, Counter>,
     paused: Gauge,
     drained: Family<OfServer, Gauge>,
     disagreements: Family<OfDisagreement, Gauge>,
+    refused: Family<OfServer, Gauge>,
     connected: Gauge,
     notifications: Family<OfNotification, Counter>,
     resyncs: Family<ByCause, Counter>,
@@ -171,6 +173,12 @@ impl Default for Metrics {
         registry.register("permits", "Permits that are held", permits.clone());
         let permits_waiting = Family::default();
         registry.register("permits_waiting", "Servers whose agents ask for a permit and have none yet", permits_waiting.clone());
+        let restarts_withheld = Family::default();
+        registry.register(
+            "restarts_withheld",
+            "1 while too many servers look sick at once, and none is restarted on suspect evidence",
+            restarts_withheld.clone(),
+        );
         let permit_changes = Family::default();
         registry.register("permit_changes", "What happened to permits", permit_changes.clone());
         let paused = Gauge::default();
@@ -183,6 +191,8 @@ impl Default for Metrics {
             "1 while a server's agent says that it is well, and live traffic or HAProxy's own check does not",
             disagreements.clone(),
         );
+        let refused = Family::default();
+        registry.register("refused", "1 while HAProxy refuses what it is told of the server", refused.clone());
         let resyncs = Family::default();
         registry.register(
             "haproxy_resyncs",
@@ -231,10 +241,12 @@ impl Default for Metrics {
             unavailable,
             permits,
             permits_waiting,
+            restarts_withheld,
             permit_changes,
             paused,
             drained,
             disagreements,
+            refused,
             connected,
             notifications,
             resyncs,
@@ -325,10 +337,10 @@ impl Metrics {
 
     /// Replaces all: a backend that is gone shall not stay in the figures.
     pub(crate) fn budgets(&self, budgets: Vec<Budget<'_>>) {
-        let families = [&self.max_unavailable, &self.unavailable, &self.permits, &self.permits_waiting];
+        let families = [&self.max_unavailable, &self.unavailable, &self.permits, &self.permits_waiting, &self.restarts_withheld];
         families.iter().for_each(|family| family.clear());
-        for Budget { backend, max, unavailable, permits, waiting } in budgets {
-            for (family, count) in families.iter().zip([max, unavailable, permits, waiting]) {
+        for Budget { backend, max, unavailable, permits, waiting, withheld } in budgets {
+            for (family, count) in families.iter().zip([max, unavailable, permits, waiting, usize::from(withheld)]) {
                 let count = i64::try_from(count).unwrap_or(i64::MAX);
                 family.get_or_create(&OfBackend { backend: backend.to_owned() }).set(count);
             }
@@ -346,20 +358,15 @@ impl Metrics {
 
     pub(crate) fn wishes<'a>(&self, paused: bool, drained: impl Iterator<Item = &'a ServerId>) {
         self.paused.set(i64::from(paused));
-        self.drained.clear();
-        for id in drained {
-            let labels = OfServer { backend: id.backend.to_string(), server: id.server.to_string() };
-            self.drained.get_or_create(&labels).set(1);
-        }
+        replace(&self.drained, drained.map(|id| (id, true)));
     }
 
-    /// Replaces all: a server that is gone shall not stay in the figures.
+    pub(crate) fn refused<'a>(&self, servers: impl Iterator<Item = &'a ServerId>) {
+        replace(&self.refused, servers.map(|id| (id, true)));
+    }
+
     pub(crate) fn servers<'a>(&self, servers: impl Iterator<Item = (&'a ServerId, bool)>) {
-        self.server_in.clear();
-        for (id, takes) in servers {
-            let labels = OfServer { backend: id.backend.to_string(), server: id.server.to_string() };
-            self.server_in.get_or_create(&labels).set(i64::from(takes));
-        }
+        replace(&self.server_in, servers);
     }
 
     /// Replaces all, likewise.
@@ -368,6 +375,14 @@ impl Metrics {
         for (node, span) in nodes {
             self.last_report.get_or_create(&OfNode { node: node.to_owned() }).set(span.as_duration().as_secs_f64());
         }
+    }
+}
+/// Replaces all: a server that is gone shall not stay in the figures.
+fn replace<'a>(family: &Family<OfServer, Gauge>, servers: impl Iterator<Item = (&'a ServerId, bool)>) {
+    family.clear();
+    for (id, is) in servers {
+        let labels = OfServer { backend: id.backend.to_string(), server: id.server.to_string() };
+        family.get_or_create(&labels).set(i64::from(is));
     }
 }
 
@@ -393,9 +408,10 @@ mod tests {
         metrics.handshake_refused("slow");
         metrics.certificates([("own", "lb-1", 1_800_000_000)].into_iter());
         metrics.permit(&id, "granted");
-        metrics.budgets(vec![Budget { backend: "app", max: 1, unavailable: 0, permits: 0, waiting: 0 }]);
+        metrics.budgets(vec![Budget { backend: "app", max: 1, unavailable: 0, permits: 0, waiting: 0, withheld: false }]);
         metrics.wishes(true, [&id].into_iter());
         metrics.disagreements([(&id, "check")].into_iter());
+        metrics.refused([&id].into_iter());
         metrics.servers([(&id, true)].into_iter());
         metrics.nodes([("n1", Span::from_millis(1))].into_iter());
         metrics

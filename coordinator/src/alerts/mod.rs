@@ -1,7 +1,7 @@
 //! Whoever has to hear of it: Alertmanager, and web addresses.
 //!
-//! This page asks the loop for the document that people see and has it judged; `send` tells. The names are those of `monitoring/rules`, so
-//! that Alertmanager takes what Prometheus finds and what comes from here for one alert.
+//! This page asks the loop for the document that people see and has it judged; `send` tells. Names and labels are those of
+//! `monitoring/rules`, so that Alertmanager takes what Prometheus finds and what comes from here for one alert.
 //!
 //! Guarantees: the steering loop is asked for its document and never waits; an alert is told when it begins and when it is over; Alertmanager is
 //! told again before it would forget; whoever cannot be reached is tried again and holds up nobody else; what could not be told is in the journal

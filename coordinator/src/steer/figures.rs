@@ -36,6 +36,7 @@ impl<R: RuntimeApi> Steering<R> {
         let of = |server: &'_ warden_logic::fleet::observed::Server| Some((server.id.clone(), self.known.disagreement(&server.id, now)?));
         let disagreements: Vec<_> = self.known.observed.iter().flat_map(|observed| &observed.servers).filter_map(of).collect();
         self.metrics.disagreements(disagreements.iter().map(|(id, disagreement)| (id, disagreement.kind())));
+        self.metrics.refused(self.known.refusals.keys());
         self.metrics.wishes(self.known.wishes.paused(now).is_some(), self.known.wishes.drains().map(|(id, _)| id));
     }
 }

@@ -186,6 +186,8 @@ pub(crate) struct Budget<'a> {
     pub(crate) unavailable: usize,
     pub(crate) permits: usize,
     pub(crate) waiting: usize,
+    /// Too many look sick at once: nobody is restarted on suspect evidence.
+    pub(crate) withheld: bool,
 }
 
 /// The same for every backend.
@@ -193,8 +195,9 @@ pub(super) fn budgets(known: &Knowledge, now: Moment) -> Vec<Budget<'_>> {
     let budget = |(backend, servers): (_, &[Server])| {
         let (max, unavailable) = known.scene(now).map_or((0, 0), |scene| permits::spent(&scene, &known.permits, servers));
         let permits = servers.iter().filter(|server| known.permits.lease(&server.id).is_some()).count();
-        let waiting = servers.iter().filter(|server| known.permits.wait(&server.id).is_some()).count();
-        Budget { backend, max, unavailable, permits, waiting }
+        let waits: Vec<_> = servers.iter().filter_map(|server| known.permits.wait(&server.id)).collect();
+        let withheld = waits.iter().any(|wait| wait.label() == "shared_cause");
+        Budget { backend, max, unavailable, permits, waiting: waits.len(), withheld }
     };
     concerned(known).into_iter().map(budget).collect()
 }

@@ -237,21 +237,23 @@ mod tests {
         assert_eq!(step(540, BTreeMap::new()), (vec![], 0));
     }
 
-    /// Both sources speak of one alert: same name, same patience.
+    /// Both sources speak of one alert: same name, same labels, same patience.
     #[test]
     fn prometheus_knows_the_same_alerts() {
         let rules = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../monitoring/rules/warden-coordinator.yml"));
         let agent = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../monitoring/rules/warden-agent.yml"));
-        for name in [
-            "WardenHaproxyAway",
-            "WardenNothingInTraffic",
-            "WardenFloorHolds",
-            "WardenRestartsWithheld",
-            "WardenAgentSilent",
-            "WardenDisagreement",
+        for (name, labels) in [
+            ("WardenHaproxyAway", "instance"),
+            ("WardenNothingInTraffic", "instance, backend"),
+            ("WardenFloorHolds", "instance, backend"),
+            ("WardenRestartsWithheld", "instance, backend"),
+            ("WardenAgentSilent", "instance, node"),
+            ("WardenDisagreement", "instance, backend, server"),
+            ("WardenHaproxyRefuses", "instance, backend, server"),
         ] {
             let rule =
                 rules.split("- alert: ").find(|rule| rule.starts_with(&format!("{name}\n"))).unwrap_or_else(|| panic!("no rule {name}"));
+            assert!(rule.contains(&format!(" by ({labels}) (")) && rule.contains("severity: page"), "{name} has other labels: {rule}");
             let patience = patience(name);
             let wanted = if patience == Span::ZERO {
                 String::new()

@@ -97,18 +97,26 @@ fn the_dashboards_ask_what_prometheus_understands() {
     promtool(&["check", "rules"], &[file]);
 }
 
-/// Who is woken up finds in the runbook what to do, of every alert; and the runbook knows none that there is not.
+/// Who is woken up finds in the runbook what to do, of every alert, and how urgent it is; and the runbook knows none that there is not.
 #[test]
 fn every_alert_is_in_the_runbook() {
     let runbook = std::fs::read_to_string(root().join("docs/runbook.md")).unwrap();
-    let alerts: BTreeSet<String> = texts("rules")
-        .iter()
-        .flat_map(|rules| rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).map(str::to_owned).collect::<Vec<_>>())
+    let texts = texts("rules");
+    let rules = texts.iter().flat_map(|rules| rules.split("- alert: ").skip(1));
+    let alerts: BTreeSet<(&str, &str)> = rules
+        .map(|rule| {
+            let severity = rule.split("severity: ").nth(1).and_then(|rest| rest.split([' ', ',']).next());
+            (rule.lines().next().unwrap(), severity.unwrap())
+        })
         .collect();
-    let told: BTreeSet<String> = runbook
+    let told: BTreeSet<(&str, &str)> = runbook
         .lines()
         .filter(|line| line.starts_with("| `Stand") || line.starts_with("| `Warden"))
-        .flat_map(|line| line.split('|').nth(1).unwrap().split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>())
+        .flat_map(|line| {
+            let names = line.split('|').nth(1).unwrap();
+            let severity = names.split(['(', ')']).nth(1).unwrap_or_default();
+            names.split('`').skip(1).step_by(2).map(move |name| (name, severity))
+        })
         .collect();
     assert_eq!(alerts, told);
 }
