@@ -47,7 +47,7 @@ Examples:
     /// What happened, from the journal: one line an event
     #[command(after_help = "\
 Examples:
-  agentctl events --since \"1 hour ago\"    times as journalctl takes them
+  agentctl events --since 1h              or a time as journalctl takes it
   agentctl events --incident 7H2M         one incident from its first evidence to its end
   agentctl events --follow --unit bingo   what happens, as it happens")]
     Events(EventOptions),
@@ -262,7 +262,7 @@ pub(super) struct EventOptions {
     /// Of this incident only
     #[arg(long, value_name = "ID")]
     pub(super) incident: Option<String>,
-    /// Not older than this, as journalctl takes it: yesterday, "10 min ago", 14:00
+    /// Not older than this: 10m, or as journalctl takes it: yesterday, 14:00
     #[arg(long, value_name = "TIME")]
     pub(super) since: Option<String>,
     /// Of this service only
@@ -284,7 +284,7 @@ pub(super) struct FleetEventOptions {
     /// Of this incident only
     #[arg(long, value_name = "ID")]
     pub(super) incident: Option<String>,
-    /// Not older than this, as journalctl takes it: yesterday, "10 min ago", 14:00
+    /// Not older than this: 10m, or as journalctl takes it: yesterday, 14:00
     #[arg(long, value_name = "TIME")]
     pub(super) since: Option<String>,
     /// Of this server only

@@ -3,6 +3,7 @@
 use super::super::Failure;
 use super::record::Event;
 use crate::printable::escaped;
+use jiff::SignedDuration;
 use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStderr, Command, Stdio};
@@ -44,7 +45,7 @@ impl Query {
         let mut arguments = ["--output=json", "--all", "--no-pager", program].map(ToOwned::to_owned).to_vec();
         arguments.extend(incident.map(|id| format!("WARDEN_INCIDENT={id}")));
         arguments.extend(of_what);
-        arguments.extend(since.map(|since| format!("--since={since}")));
+        arguments.extend(since.map(|since| format!("--since={}", as_journalctl_takes_it(since))));
         Self { arguments }
     }
 
@@ -73,6 +74,14 @@ impl Query {
 
     fn with(&self, more: &[&str]) -> Vec<String> {
         self.arguments.iter().map(String::as_str).chain(more.iter().copied()).map(ToOwned::to_owned).collect()
+    }
+}
+
+/// A length of time alone, as all other options take it, is so long ago. `14:00` is a time of the day, for journalctl as for people.
+fn as_journalctl_takes_it(since: String) -> String {
+    match since.parse::<SignedDuration>() {
+        Ok(ago) if ago.is_positive() && !since.contains(':') => format!("-{}s", ago.as_secs().max(1)),
+        _ => since,
     }
 }
 
@@ -156,6 +165,10 @@ impl Journal {
                 if said.is_empty() && status.code() == Some(1) {
                     return Ok(());
                 }
+                if said.contains("Failed to parse timestamp") {
+                    let told = format!("--since: {}  write it as in 10m, yesterday, 14:00 or \"2026-11-28 14:00\"", escaped(&said, 300));
+                    return Err(Failure::cannot_tell(told));
+                }
                 Err(Failure::cannot_tell(format!("journalctl failed ({status}): {}", escaped(&said, 300))))
             }
             Err(error) => Err(Failure::cannot_tell(format!("journalctl cannot be waited for: {error}"))),
@@ -178,6 +191,24 @@ fn end(child: &mut Child) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_length_of_time_is_so_long_ago() {
+        for (said, taken) in [
+            ("5m", "-300s"),
+            ("1h30m", "-5400s"),
+            ("2 hours", "-7200s"),
+            ("500ms", "-1s"),
+            ("2 hours ago", "2 hours ago"),
+            ("-1h", "-1h"),
+            ("14:00", "14:00"),
+            ("14:00:00", "14:00:00"),
+            ("yesterday", "yesterday"),
+            ("2026-11-28 14:00", "2026-11-28 14:00"),
+        ] {
+            assert_eq!(as_journalctl_takes_it(said.to_owned()), taken);
+        }
+    }
 
     #[test]
     fn a_query_asks_for_the_programs_own_records() {
