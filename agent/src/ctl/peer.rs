@@ -35,6 +35,17 @@ static AGENT: Peer = Peer { name: "agent", unit: "warden-agent", socket: "/run/w
 static COORDINATOR: Peer =
     Peer { name: "coordinator", unit: "warden-coordinator", socket: "/run/warden/coordinator.sock", look: "agentctl fleet status" };
 
+impl Peer {
+    /// On a balancer people ask for the agent, and on a node for the coordinator: where only the other one is, what shows it.
+    fn other_here(&self, socket: &Path, exists: impl Fn(&Path) -> bool) -> String {
+        let other = if self.name == AGENT.name { &COORDINATOR } else { &AGENT };
+        if socket != Path::new(self.socket) || exists(socket) || !exists(Path::new(other.socket)) {
+            return String::new();
+        }
+        format!("; this machine has the {}: {}", other.name, other.look)
+    }
+}
+
 /// Where one of them is asked.
 pub(super) struct Line {
     peer: &'static Peer,
@@ -159,7 +170,8 @@ impl Line {
         match silence {
             Silence::Socket(socket, unix_http::Error::Connect(error)) => match error.kind() {
                 ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-                    format!("no {name} answers on {shown} (not running?)  try: systemctl status {unit}")
+                    let other = self.peer.other_here(socket, Path::exists);
+                    format!("no {name} answers on {shown} (not running?)  try: systemctl status {unit}{other}")
                 }
                 ErrorKind::PermissionDenied => closed(socket),
                 _ => format!("{shown} cannot be opened: {error}"),
@@ -192,4 +204,20 @@ fn refusal(body: &[u8]) -> Option<ErrorBody> {
 
 fn told(body: &[u8]) -> String {
     refusal(body).map_or_else(String::new, |error| lines(&error.message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_the_wrong_program_of_this_machine_is_told_of_the_other() {
+        let only = |socket: &'static str| move |asked: &Path| asked == Path::new(socket);
+        let (agent, coordinator) = (Path::new(AGENT.socket), Path::new(COORDINATOR.socket));
+        assert_eq!(AGENT.other_here(agent, only(COORDINATOR.socket)), "; this machine has the coordinator: agentctl fleet status");
+        assert_eq!(COORDINATOR.other_here(coordinator, only(AGENT.socket)), "; this machine has the agent: agentctl status");
+        assert_eq!(AGENT.other_here(agent, |_| true), "", "it was here, and is away");
+        assert_eq!(AGENT.other_here(agent, |_| false), "");
+        assert_eq!(AGENT.other_here(Path::new("/tmp/a.sock"), only(COORDINATOR.socket)), "", "somebody knows where to ask");
+    }
 }
