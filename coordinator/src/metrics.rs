@@ -1,76 +1,21 @@
 //! What Prometheus is told. Typed handles in one struct, made once and handed down.
 
+mod labels;
+
 use crate::steer::Budget;
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use labels::{
+    ByCause, ByEvent, ByOutcome, ByPart, ByStep, OfBackend, OfCertificate, OfDisagreement, OfNode, OfNotification, OfPermits, OfServer,
+};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 use warden_logic::fleet::observed::ServerId;
 use warden_logic::moment::Span;
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfServer {
-    backend: String,
-    server: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfBackend {
-    backend: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfPermits {
-    backend: String,
-    change: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfDisagreement {
-    backend: String,
-    server: String,
-    with: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfNode {
-    node: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfCertificate {
-    of: &'static str,
-    name: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByCause {
-    cause: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByStep {
-    step: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByEvent {
-    event: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfNotification {
-    to: &'static str,
-    result: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ByOutcome {
-    outcome: &'static str,
-}
 
 /// What became of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +57,7 @@ pub struct Metrics {
     server_in: Family<OfServer, Gauge>,
     apply: Histogram,
     confirmed: Histogram,
+    look: Family<ByPart, Histogram>,
     mark_window: Histogram,
     last_report: Family<OfNode, Gauge<f64, AtomicU64>>,
     floor_holds: Family<OfBackend, Counter>,
@@ -161,6 +107,8 @@ impl Default for Metrics {
             Unit::Seconds,
             confirmed.clone(),
         );
+        let look = Family::new_with_constructor(fast as fn() -> Histogram);
+        registry.register_with_unit("look", "How long a look at everything takes, by part", Unit::Seconds, look.clone());
         let last_report = Family::default();
         registry.register_with_unit("node_last_report", "Time since the node's agent spoke", Unit::Seconds, last_report.clone());
         let floor_holds = Family::default();
@@ -234,6 +182,7 @@ impl Default for Metrics {
             server_in,
             apply,
             confirmed,
+            look,
             mark_window,
             last_report,
             floor_holds,
@@ -281,6 +230,11 @@ impl Metrics {
 
     pub(crate) fn confirmed(&self, usec: u64) {
         self.confirmed.observe(usec as f64 / 1_000_000.0);
+    }
+
+    /// A part of a look at everything was done.
+    pub(crate) fn looked(&self, part: &'static str, took: Duration) {
+        self.look.get_or_create(&ByPart { part }).observe(took.as_secs_f64());
     }
 
     /// From reading people's marks until HAProxy took one of ours in their place.
@@ -398,6 +352,7 @@ mod tests {
         metrics.report(Outcome::Taken);
         metrics.applied(Span::from_millis(1));
         metrics.confirmed(100);
+        metrics.looked("read", Duration::from_millis(1));
         metrics.resync("pid");
         metrics.step("out");
         metrics.connected(true);
@@ -440,6 +395,7 @@ mod tests {
                 let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
                 let sample = text.lines().find_map(|line| line.strip_prefix("warden_coordinator_")?.strip_prefix(name.as_str()));
                 let sample = sample.unwrap_or_else(|| panic!("{name} has no sample: fill it in this test"));
+                let sample = sample.strip_prefix("_sum").unwrap_or(sample); // of a histogram
                 let labels =
                     sample.split_once('{').filter(|(before, _)| before.is_empty()).map_or("", |(_, rest)| rest.split('}').next().unwrap());
                 let labels: Vec<&str> = labels.split(',').filter_map(|label| Some(label.split_once('=')?.0)).collect();

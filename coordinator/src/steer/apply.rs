@@ -93,8 +93,10 @@ impl<R: RuntimeApi> Steering<R> {
 
     /// Reads everything, and enters it.
     pub(super) async fn look(&mut self, deadline: Instant, events: &mut Vec<Event>) {
+        let looking = Instant::now();
         let reading = self.read(deadline, events).await;
         self.see(reading);
+        self.metrics.looked("read", looking.elapsed());
     }
 
     /// Asks HAProxy of those alone that were taken out; true when that was plain of each, and no reading of all is needed.

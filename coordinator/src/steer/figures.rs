@@ -19,7 +19,9 @@ impl<R: RuntimeApi> Steering<R> {
             Ok(counters) => self.known.count((self.clock)(), counters),
             Err(error) => self.push_failed(&error),
         }
-        self.pace.read(began, Instant::now());
+        let ended = Instant::now();
+        self.pace.read(began, ended);
+        self.metrics.looked("count", ended.duration_since(began));
     }
 
     /// Sets the gauges of everything that comes and goes, when it is time.
@@ -27,7 +29,8 @@ impl<R: RuntimeApi> Steering<R> {
         if self.gauged.is_some_and(|gauged| gauged.elapsed() < GAUGES_EVERY) {
             return;
         }
-        self.gauged = Some(Instant::now());
+        let began = Instant::now();
+        self.gauged = Some(began);
         let in_traffic = self.known.observed.iter().flat_map(|observed| &observed.servers);
         self.metrics.servers(in_traffic.map(|server| (&server.id, server.takes_traffic())));
         let now = (self.clock)();
@@ -38,5 +41,6 @@ impl<R: RuntimeApi> Steering<R> {
         self.metrics.disagreements(disagreements.iter().map(|(id, disagreement)| (id, disagreement.kind())));
         self.metrics.refused(self.known.refusals.keys());
         self.metrics.wishes(self.known.wishes.paused(now).is_some(), self.known.wishes.drains().map(|(id, _)| id));
+        self.metrics.looked("gauges", began.elapsed());
     }
 }

@@ -9,6 +9,7 @@
 //! metrics. Left to others: every decision (`warden_logic::fleet`), HAProxy's text (`haproxy`), HTTP (`intake`, `api`).
 
 mod apply;
+mod call;
 mod events;
 mod figures;
 mod knowledge;
@@ -25,6 +26,7 @@ use crate::haproxy::RuntimeApi;
 use crate::haproxy::agent_port::Board;
 use crate::keep::{Keeper, Kept};
 use crate::metrics::{Metrics, Outcome};
+use call::CALLS;
 use events::{Event, Said};
 use knowledge::Knowledge;
 use link::Link;
@@ -33,7 +35,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use view::Myself;
 use warden_edge::clock::realtime_micros;
@@ -41,63 +43,20 @@ use warden_logic::fleet::Policy;
 use warden_logic::fleet::marks::Marks;
 use warden_logic::fleet::observed::Observed;
 use warden_logic::fleet::roster::Refused;
-use warden_logic::fleet::wishes::{Refusal as Unwilling, Wish, Wishes, Word};
+use warden_logic::fleet::wishes::Wishes;
 use warden_logic::moment::{Moment, Span};
-use warden_protocol::v1::fleet::FleetStatus;
-use warden_protocol::v1::report::{Directives, Report};
 
+pub use call::{Answered, Call, Calls};
 pub use events::Severity;
 pub use link::Pulse;
 pub use timeline::{Entry, Timeline};
 pub(crate) use view::{ASKING_BEAT_MS, Budget};
 
-/// Calls that wait for the loop. An agent has one report under way, so 10,000 agents bring at most 10,000; a call is taken in a few
-/// microseconds, and the ones above the bound wait in their connections. 1,024 calls of 2 kB are 2 MB.
-const CALLS: usize = 1_024;
 /// Calls that are taken before HAProxy is asked once for all of them: whatever waits, for with ten thousand servers a cycle takes as long as
 /// a hundred reports, and what is left behind waits for one more.
 const AT_ONCE: usize = CALLS;
 /// The label of the event that the floor began to hold.
 pub(crate) const FLOOR_HOLDS: &str = events::Kind::FloorHolds.label();
-
-/// Everything that can be asked of the loop.
-#[derive(Debug)]
-pub enum Call {
-    /// An agent reports.
-    Report {
-        /// What it says.
-        report: Report,
-        /// When it arrived.
-        arrived: Moment,
-        /// Where the answer goes.
-        answer: oneshot::Sender<Result<Directives, Refused>>,
-    },
-    /// Somebody looks.
-    Fleet {
-        /// Where the answer goes.
-        answer: oneshot::Sender<FleetStatus>,
-    },
-    /// An operator asks for something.
-    Wish {
-        /// What.
-        wish: Wish,
-        /// Who, and why.
-        word: Word,
-        /// Where the answer goes.
-        answer: oneshot::Sender<Answered>,
-    },
-    /// The configuration was read again.
-    Policy(Policy),
-}
-
-/// What came of an operator's wish.
-#[derive(Debug)]
-pub struct Answered {
-    /// In a sentence.
-    pub outcome: Result<String, Unwilling>,
-    /// Comes when it is written down, where something was changed.
-    pub kept: Option<Kept>,
-}
 
 /// What the loop runs with.
 #[derive(Debug)]
@@ -127,9 +86,6 @@ pub struct Settings {
     /// The clock.
     pub clock: fn() -> Moment,
 }
-
-/// Where calls go in.
-pub type Calls = mpsc::Sender<Call>;
 
 /// The loop, not yet running.
 #[derive(Debug)]
@@ -327,7 +283,9 @@ impl<R: RuntimeApi> Steering<R> {
         by_the_last = by_the_last && self.known.far_above_the_floor(&steps);
         if !by_the_last {
             self.look(deadline, &mut events).await;
+            let looking = Instant::now();
             steps = self.known.think((self.clock)());
+            self.metrics.looked("judge", looking.elapsed());
         }
         if !steps.is_empty() {
             self.carry_out(&steps, deadline, &mut events).await;
@@ -351,10 +309,12 @@ impl<R: RuntimeApi> Steering<R> {
         }
         events.extend(rolls.iter().filter_map(|news| rolled::event(&self.known, news)));
         if !by_the_last {
+            let looking = Instant::now();
             events.extend(self.said.news(&self.known, now));
-        }
-        if woke == Woke::Timer {
-            self.board.say_all(&self.known.ledger);
+            if woke == Woke::Timer {
+                self.board.say_all(&self.known.ledger);
+            }
+            self.metrics.looked("tell", looking.elapsed());
         }
         self.metrics.cycle(woke == Woke::Report);
         self.link.beat(now, (!by_the_last).then_some(&self.known));
