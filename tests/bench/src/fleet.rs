@@ -11,6 +11,7 @@ use agents::{Agents, Seen};
 use anyhow::{Context, Result, ensure};
 use serde::Serialize;
 use stage::{Stage, Used};
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
@@ -32,21 +33,23 @@ pub(crate) struct Figures {
     pss_kib: u64,
     report_usec: Distribution,
     confirmed_usec: Distribution,
+    /// A look at everything, by its parts: milliseconds each, and how many a second.
+    looks: BTreeMap<String, (f64, f64)>,
     /// From the death of a coordinator until the next one has heard everybody again, in milliseconds.
     recovered_ms: u64,
     moved_by_restart: usize,
 }
 
 /// The head over [`Figures::row`].
-pub(crate) const HEAD: &str = "| agents | heartbeat | reports/s | report, ms: p50 p95 p99 | changes | change → confirmed, ms: p50 p95 p99 | CPU, % of a core | RSS, MiB | PSS, MiB | HAProxy CPU, % | all heard after a restart, s |\n\
-| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |";
+pub(crate) const HEAD: &str = "| agents | heartbeat | reports/s | report, ms: p50 p95 p99 | changes | change → confirmed, ms: p50 p95 p99 | CPU, % of a core | RSS, MiB | PSS, MiB | HAProxy CPU, % | all heard after a restart, s | a look at everything, ms |\n\
+| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | --- |";
 
 impl Figures {
     /// One line of a Markdown table.
     pub(crate) fn row(&self) -> String {
         let mib = |kib: u64| kib as f64 / 1_024.0;
         format!(
-            "| {} | {:.1} s | {:.0} | {} | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} |",
+            "| {} | {:.1} s | {:.0} | {} | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.1} | {} |",
             self.agents,
             self.heartbeat_ms as f64 / 1_000.0,
             self.reports_a_second,
@@ -58,6 +61,7 @@ impl Figures {
             mib(self.pss_kib),
             self.haproxy_cpu_percent,
             self.recovered_ms as f64 / 1_000.0,
+            self.looks.iter().map(|(part, (ms, a_second))| format!("{part} {ms:.1} ({a_second:.1}/s)")).collect::<Vec<_>>().join(", "),
         )
     }
 }
@@ -82,6 +86,7 @@ async fn measure(count: usize, seconds: u64, progress: impl Fn(&str)) -> Result<
 
     progress(&format!("{count} agents: measuring for {seconds} s"));
     agents.changing(true);
+    let looked = stage.looks().await?;
     let (begin, haproxy) = (stage.coordinator()?, stage.haproxy()?);
     agents.take();
     let began = Instant::now();
@@ -89,6 +94,12 @@ async fn measure(count: usize, seconds: u64, progress: impl Fn(&str)) -> Result<
     let Seen { reports, confirmed } = agents.take();
     let took = began.elapsed().as_secs_f64();
     let (end, haproxy_end) = (stage.coordinator()?, stage.haproxy()?);
+    let looks = stage.looks().await?.into_iter().map(|(part, (sum, count))| {
+        let (sum_before, count_before) = looked.get(&part).copied().unwrap_or_default();
+        let times = count - count_before;
+        (part, ((sum - sum_before) * 1_000.0 / times.max(1.0), times / took))
+    });
+    let looks = looks.collect();
     agents.changing(false);
     agents.calm(PATIENCE).await.context("not everybody is well again after the measuring")?;
     let before = stage.settled(count).await?;
@@ -114,6 +125,7 @@ async fn measure(count: usize, seconds: u64, progress: impl Fn(&str)) -> Result<
         pss_kib: end.pss_kib,
         report_usec: Distribution::of(reports.into_iter()),
         confirmed_usec: Distribution::of(confirmed.into_iter()),
+        looks,
         recovered_ms,
         moved_by_restart: before.iter().zip(&after).filter(|(before, after)| before != after).count(),
     })
@@ -141,6 +153,7 @@ mod tests {
         let figures = super::take(20, 10, |_| ()).unwrap();
         assert_eq!(figures.agents, 20);
         assert!(figures.reports_a_second > 5.0 && figures.changes > 0 && figures.rss_kib > 1_000, "{figures:?}");
+        assert!(figures.looks["judge"].1 > 1.0, "{figures:?}");
         assert_eq!(figures.moved_by_restart, 0, "a coordinator that begins anew moves nobody");
     }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{Read, Write as _};
@@ -12,10 +13,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
+use warden_edge::http::Question;
 use warden_edge::tls::Files;
 
 const HAPROXY: &str = "/usr/sbin/haproxy";
+/// Bytes: of ten thousand servers they are two million.
+const METRICS: usize = 16 << 20;
 /// Longer than HAProxy takes to read ten thousand servers.
 const BEGIN: Duration = Duration::from_secs(30);
 
@@ -26,6 +30,8 @@ pub(super) struct Stage {
     haproxy: Child,
     /// Where agents report.
     pub(super) listen: u16,
+    /// The page's, which has the metrics.
+    page: u16,
     /// HAProxy's.
     pub(super) version: String,
 }
@@ -55,11 +61,11 @@ impl Stage {
         ensure!(hard >= wanted, "{agents} agents take {wanted} open files, and {hard} are allowed: ulimit -Hn {wanted}");
         let folder = tempfile::Builder::new().prefix("warden-bench-").tempdir()?;
         issue(folder.path(), agents)?;
-        let (listen, agent_port) = (free_port()?, free_port()?);
+        let (listen, page, agent_port) = (free_port()?, free_port()?, free_port()?);
         // Everybody is asked about in turn; who is asked more often is no better off here.
         let inter = Duration::from_millis(500).max(Duration::from_micros(1_000 * agents as u64));
         fs::write(folder.path().join("haproxy.cfg"), haproxy(folder.path(), agents, agent_port, inter))?;
-        fs::write(folder.path().join("50-bench.toml"), config(folder.path(), listen, free_port()?, agent_port, heartbeat))?;
+        fs::write(folder.path().join("50-bench.toml"), config(folder.path(), listen, page, agent_port, heartbeat))?;
         let log = File::create(folder.path().join("haproxy.log"))?;
         let haproxy = Command::new(HAPROXY)
             .args(["-db", "-f"])
@@ -70,7 +76,7 @@ impl Stage {
             .spawn()
             .with_context(|| format!("{HAPROXY}: apt-get install haproxy"))?;
         let coordinator = launch(folder.path())?;
-        Ok(Self { folder, coordinator, haproxy, listen, version: version()? })
+        Ok(Self { folder, coordinator, haproxy, listen, page, version: version()? })
     }
 
     /// The files of one agent.
@@ -85,6 +91,27 @@ impl Stage {
 
     pub(super) fn haproxy(&self) -> Result<Used> {
         Used::of(self.haproxy.id())
+    }
+
+    /// Of each part of a look at everything: the seconds it took so far, and how often there was one.
+    pub(super) async fn looks(&self) -> Result<BTreeMap<String, (f64, f64)>> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.page);
+        let asked = Question::get(&url, None, None, "warden-bench").map_err(anyhow::Error::msg)?;
+        let answer = timeout(Duration::from_secs(10), asked.ask(METRICS)).await.with_context(|| format!("{url} took too long"))??;
+        let text = String::from_utf8(answer.body)?;
+        let mut looks = BTreeMap::<String, (f64, f64)>::new();
+        for line in text.lines().filter_map(|line| line.strip_prefix("warden_coordinator_look_seconds_")) {
+            let Some((kind, rest)) = line.split_once("{part=\"") else { continue };
+            let Some((part, value)) = rest.split_once("\"} ") else { continue };
+            let look = looks.entry(part.to_owned()).or_default();
+            match kind {
+                "sum" => look.0 = value.parse()?,
+                "count" => look.1 = value.parse()?,
+                _ => {}
+            }
+        }
+        ensure!(looks.contains_key("read"), "{url} does not say how long a look takes");
+        Ok(looks)
     }
 
     /// Kills it, and starts another.
