@@ -225,31 +225,83 @@ fn server(row: &Row<'_>, columns: &StateColumns, id: ServerId, host: Arc<str>) -
     })
 }
 
-/// Reads the answer to `show stat`, in CSV.
-pub(super) fn counters(answer: &str) -> Result<Vec<Counters>, ParseError> {
+/// The names of those that count, in HAProxy's order: as with [`Names`], they are not made anew each time.
+#[derive(Debug, Default)]
+pub(super) struct Counting(Vec<ServerId>);
+
+impl Counting {
+    fn of(&mut self, at: usize, backend: &str, server: &str) -> ServerId {
+        match self.0.get(at) {
+            Some(known) if *known.server == *server && *known.backend == *backend => known.clone(),
+            Some(_) | None => {
+                let id = ServerId::new(backend, server);
+                self.0.truncate(at);
+                self.0.push(id.clone());
+                id
+            }
+        }
+    }
+}
+
+/// Reads the answer to `show stat`: every server's counters.
+pub(super) fn counters(answer: &str, names: &mut Counting) -> Result<Vec<Counters>, ParseError> {
     let mut lines = answer.lines();
     let columns = Columns::read(lines.next(), ',', answer)?;
-    let [kind, backend, name, requests] = ["type", "pxname", "svname", "stot"].map(|name| columns.at(name));
-    let errors = ["hrsp_5xx", "econ", "eresp", "wretr", "wredis"].map(|name| columns.at(name));
-    let sessions = ["scur", "qcur"].map(|name| columns.at(name));
-    let mut found = Vec::new();
+    let columns = StatColumns::of(&columns);
+    let mut found = Vec::with_capacity(names.0.len());
+    let mut fields = Vec::new();
     for line in lines {
-        let fields = csv(line);
-        let fields: Vec<&str> = fields.iter().map(|field| &**field).collect();
-        let row = Row { fields: &fields, line };
-        if row.text(kind)? != "2" {
-            continue; // 2: a server
-        }
-        // A counter that does not apply is empty.
-        let count = |column: Column| match row.text(column)? {
-            "" => Ok(0),
-            text => number::<u64>(column.0, text),
+        let counted = if line.contains('"') {
+            let fields = csv(line);
+            let fields: Vec<&str> = fields.iter().map(|field| &**field).collect();
+            counted(&Row { fields: &fields, line }, &columns, found.len(), names)?
+        } else {
+            // Most of a hundred columns come after the last one that is looked at.
+            fields.clear();
+            fields.extend(line.split(',').take(columns.count));
+            counted(&Row { fields: &fields, line }, &columns, found.len(), names)?
         };
-        let sum = |columns: &[Column]| columns.iter().map(|column| count(*column)).sum::<Result<u64, ParseError>>();
-        let id = ServerId::new(row.text(backend)?, row.text(name)?);
-        found.push(Counters { id, requests: count(requests)?, errors: sum(&errors)?, sessions: sum(&sessions)? });
+        found.extend(counted);
     }
     Ok(found)
+}
+
+/// What is read of `show stat`.
+struct StatColumns {
+    kind: Column,
+    backend: Column,
+    name: Column,
+    requests: Column,
+    errors: [Column; 5],
+    sessions: [Column; 2],
+    /// Up to the last of them.
+    count: usize,
+}
+
+impl StatColumns {
+    fn of(columns: &Columns<'_>) -> Self {
+        let [kind, backend, name, requests] = ["type", "pxname", "svname", "stot"].map(|name| columns.at(name));
+        let errors = ["hrsp_5xx", "econ", "eresp", "wretr", "wredis"].map(|name| columns.at(name));
+        let sessions = ["scur", "qcur"].map(|name| columns.at(name));
+        let all = [kind, backend, name, requests].into_iter().chain(errors).chain(sessions);
+        let count = all.filter_map(|Column(_, at)| at).max().map_or(0, |last| last + 1);
+        Self { kind, backend, name, requests, errors, sessions, count }
+    }
+}
+
+/// One row's, when it is a server's.
+fn counted(row: &Row<'_>, columns: &StatColumns, at: usize, names: &mut Counting) -> Result<Option<Counters>, ParseError> {
+    if row.text(columns.kind)? != "2" {
+        return Ok(None); // 2: a server
+    }
+    // A counter that does not apply is empty.
+    let count = |column: Column| match row.text(column)? {
+        "" => Ok(0),
+        text => number::<u64>(column.0, text),
+    };
+    let sum = |columns: &[Column]| columns.iter().map(|column| count(*column)).sum::<Result<u64, ParseError>>();
+    let id = names.of(at, row.text(columns.backend)?, row.text(columns.name)?);
+    Ok(Some(Counters { id, requests: count(columns.requests)?, errors: sum(&columns.errors)?, sessions: sum(&columns.sessions)? }))
 }
 
 /// Reads the answer to `show stat` for one server: true when that says plainly that nothing new is sent to it. Words differ between
@@ -382,7 +434,7 @@ mod tests {
     #[test]
     fn counters_of_every_version() {
         for (version, _, _, text) in VERSIONS {
-            let counters = counters(text).unwrap();
+            let counters = counters(text, &mut Counting::default()).unwrap();
             assert_eq!(counters.len(), 7, "{version}: {counters:?}");
             assert!(counters.iter().any(|counters| counters.requests > 0), "{version}: {counters:?}");
         }
@@ -391,7 +443,10 @@ mod tests {
     #[test]
     fn errors_are_counted_where_retries_hide_them() {
         let text = "# pxname,svname,type,scur,qcur,stot,econ,eresp,wretr,wredis,hrsp_5xx,last_chk\napp,s1,2,3,4,10,1,2,3,4,,\"a, \"\"b\"\"\"\napp,BACKEND,1,,,,,,,,,\n";
-        assert_eq!(counters(text).unwrap(), [Counters { id: ServerId::new("app", "s1"), requests: 10, errors: 10, sessions: 7 }]);
+        assert_eq!(
+            counters(text, &mut Counting::default()).unwrap(),
+            [Counters { id: ServerId::new("app", "s1"), requests: 10, errors: 10, sessions: 7 }]
+        );
     }
 
     #[test]
@@ -410,7 +465,7 @@ mod tests {
             let _ = info(&text);
             let _ = servers_state(&text, &mut Names::default());
             let _ = is_down(&text);
-            let _ = counters(&text);
+            let _ = counters(&text, &mut Counting::default());
         }
     }
 }

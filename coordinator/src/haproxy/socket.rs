@@ -25,6 +25,7 @@ pub struct Socket {
     path: PathBuf,
     connection: Option<Connection>,
     names: parse::Names,
+    counting: parse::Counting,
 }
 
 #[derive(Debug)]
@@ -36,7 +37,7 @@ struct Connection {
 impl Socket {
     /// Nothing is opened yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), connection: None, names: parse::Names::default() }
+        Self { path: path.into(), connection: None, names: parse::Names::default(), counting: parse::Counting::default() }
     }
 
     /// What the connection may do, in HAProxy's word for it: `admin`, `operator`, `user`. After a reading, which connects.
@@ -162,6 +163,6 @@ impl RuntimeApi for Socket {
     async fn counters(&mut self, deadline: Instant) -> Result<Vec<Counters>, Error> {
         let answers = self.call(&[Command::ShowStat], deadline).await?;
         let text = answers.first().map_or("", String::as_str);
-        parse::counters(text).map_err(|source| Error::Unreadable { command: "show stat", source })
+        parse::counters(text, &mut self.counting).map_err(|source| Error::Unreadable { command: "show stat", source })
     }
 }

@@ -22,12 +22,15 @@ struct Counted {
     readings: VecDeque<Reading>,
     /// The requests that it had when it was read last.
     sessions: Option<u64>,
+    /// In which reading it was last.
+    listed: u64,
 }
 
 /// What every server counted lately.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rates {
     servers: HashMap<ServerId, Counted>,
+    noted: u64,
 }
 
 /// Per second, over the last few seconds.
@@ -41,10 +44,11 @@ impl Rates {
     /// Enters a reading. A server that is no longer listed is forgotten; one whose counters went back (a new HAProxy, `clear
     /// counters`) begins anew.
     pub(super) fn note(&mut self, now: Moment, counters: Vec<Counters>) {
-        let mut old = std::mem::take(&mut self.servers);
+        self.noted += 1;
+        let listed = counters.len();
         for Counters { id, requests, errors, sessions } in counters {
-            let mut counted = old.remove(&id).unwrap_or_default();
-            counted.sessions = Some(sessions);
+            let counted = self.servers.entry(id).or_default();
+            (counted.listed, counted.sessions) = (self.noted, Some(sessions));
             let readings = &mut counted.readings;
             if readings.back().is_some_and(|last| requests < last.requests || errors < last.errors) {
                 readings.clear();
@@ -55,7 +59,9 @@ impl Rates {
             if readings.len() > READINGS {
                 readings.pop_front();
             }
-            self.servers.insert(id, counted);
+        }
+        if self.servers.len() > listed {
+            self.servers.retain(|_, counted| counted.listed == self.noted);
         }
     }
 

@@ -115,23 +115,33 @@ struct Record {
     shared: bool,
     /// HAProxy's check has failed since, while its agent said that it is well.
     check_fails: Option<Moment>,
+    /// In which reading of the counters it was last.
+    listed: u64,
 }
 
 /// What is remembered of every server.
 #[derive(Clone, Debug, Default)]
 pub struct Witnesses {
     servers: HashMap<ServerId, Record>,
+    /// Readings so far.
+    counted: u64,
 }
 
 impl Witnesses {
     /// Enters a reading of HAProxy's counters. Servers that are no longer listed are forgotten.
     pub fn count(&mut self, scene: &Scene<'_>, counters: impl IntoIterator<Item = (ServerId, Counted)>) {
-        let mut old = std::mem::take(&mut self.servers);
+        self.counted += 1;
+        let mut listed = 0;
         for (id, counted) in counters {
-            let mut record = old.remove(&id).unwrap_or_default();
+            listed += 1;
             let runs = said(scene, &id).map(|said| said.invocation.as_str()).unwrap_or_default();
-            record.count(scene.now, scene.policy.backend(&id.backend), runs, counted);
-            self.servers.insert(id, record);
+            let policy = scene.policy.backend(&id.backend);
+            let record = self.servers.entry(id).or_default();
+            record.listed = self.counted;
+            record.count(scene.now, policy, runs, counted);
+        }
+        if self.servers.len() > listed {
+            self.servers.retain(|_, record| record.listed == self.counted);
         }
         for (name, servers) in scene.observed.backends() {
             let policy = scene.policy.backend(name);
