@@ -88,6 +88,7 @@ pub async fn run(config: Config, directories: &Directories) -> Result<(), RunErr
     let runtime = haproxy::Several::new(&config.sockets);
     let (steering, calls) = steer::Steering::new(
         runtime,
+        haproxy::Several::for_counters(&config.sockets),
         board.clone(),
         Arc::clone(&metrics),
         steer::Settings {

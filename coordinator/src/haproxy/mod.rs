@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use warden_logic::fleet::observed::{Observed, ServerId};
 
 /// HAProxy, as far as the coordinator needs it.
-pub trait RuntimeApi: Send {
+pub trait RuntimeApi: Send + 'static {
     /// Reads the process and every server. The only call that connects.
     fn observe(&mut self, deadline: Instant) -> impl Future<Output = Result<Observed, Error>> + Send;
 
@@ -38,7 +38,7 @@ pub trait RuntimeApi: Send {
     /// every server there is. False for one that the last reading did not have.
     fn down(&mut self, ids: &[ServerId], deadline: Instant) -> impl Future<Output = Result<Vec<bool>, Error>> + Send;
 
-    /// Reads what every server has counted since HAProxy's start.
+    /// Reads what every server has counted since HAProxy's start. A handle that is used for nothing else connects for it.
     fn counters(&mut self, deadline: Instant) -> impl Future<Output = Result<Vec<Counters>, Error>> + Send;
 
     /// Those of several that did not answer the last reading, a sentence each.

@@ -30,7 +30,16 @@ struct One {
 impl Several {
     /// Nothing is opened yet.
     pub fn new(paths: &[PathBuf]) -> Self {
-        let one = |path: &PathBuf| One { path: path.display().to_string(), socket: Socket::new(path), seen: HashMap::new(), away: None };
+        Self::of(paths, |path| Socket::new(path))
+    }
+
+    /// The same, for counters alone: connections of their own, which need no reading before.
+    pub fn for_counters(paths: &[PathBuf]) -> Self {
+        Self::of(paths, |path| Socket::for_counters(path))
+    }
+
+    fn of(paths: &[PathBuf], socket: impl Fn(&PathBuf) -> Socket) -> Self {
+        let one = |path: &PathBuf| One { path: path.display().to_string(), socket: socket(path), seen: HashMap::new(), away: None };
         Self(paths.iter().map(one).collect())
     }
 }
@@ -114,9 +123,21 @@ impl RuntimeApi for Several {
             return one.socket.counters(deadline).await;
         }
         let answers = join_all(self.0.iter_mut().filter(|one| one.away.is_none()).map(|one| one.socket.counters(deadline))).await;
+        let (mut counted, mut away) = (Vec::new(), None);
+        for answer in answers {
+            match answer {
+                Ok(counters) => counted.push(counters),
+                // Nobody is there: it has no requests either. From whoever is there and does not answer, some may be missing.
+                Err(error @ Error::Connect(_)) => away = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if let (true, Some(error)) = (counted.is_empty(), away) {
+            return Err(error);
+        }
         let mut all: Vec<Counters> = Vec::new();
         let mut places: HashMap<ServerId, usize> = HashMap::new();
-        for counters in answers.into_iter().collect::<Result<Vec<_>, Error>>()?.into_iter().flatten() {
+        for counters in counted.into_iter().flatten() {
             let place = *places.entry(counters.id.clone()).or_insert(all.len());
             match all.get_mut(place) {
                 Some(known) => {

@@ -26,6 +26,8 @@ pub struct Socket {
     connection: Option<Connection>,
     names: parse::Names,
     counting: parse::Counting,
+    /// It is used for nothing but counters, and connects for them.
+    alone: bool,
 }
 
 #[derive(Debug)]
@@ -37,7 +39,12 @@ struct Connection {
 impl Socket {
     /// Nothing is opened yet.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), connection: None, names: parse::Names::default(), counting: parse::Counting::default() }
+        Self { path: path.into(), connection: None, names: parse::Names::default(), counting: parse::Counting::default(), alone: false }
+    }
+
+    /// One that is used for counters alone: it needs no reading before, since nothing is decided on it.
+    pub(super) fn for_counters(path: impl Into<PathBuf>) -> Self {
+        Self { alone: true, ..Self::new(path) }
     }
 
     /// What the connection may do, in HAProxy's word for it: `admin`, `operator`, `user`. After a reading, which connects.
@@ -161,8 +168,16 @@ impl RuntimeApi for Socket {
     }
 
     async fn counters(&mut self, deadline: Instant) -> Result<Vec<Counters>, Error> {
-        let answers = self.call(&[Command::ShowStat], deadline).await?;
-        let text = answers.first().map_or("", String::as_str);
-        parse::counters(text, &mut self.counting).map_err(|source| Error::Unreadable { command: "show stat", source })
+        if self.alone {
+            self.connect(deadline).await?;
+        }
+        let answers = self.call(&[Command::ShowInfo, Command::ShowStat], deadline).await?;
+        let [info, counters] = answers.as_slice() else { return Err(Error::Closed) };
+        let read = |source, command: Command<'_>| Error::Unreadable { command: command.name(), source };
+        if parse::info(info).map_err(|error| read(error, Command::ShowInfo))?.stopping {
+            self.connection = None;
+            return Err(Error::Stopping);
+        }
+        parse::counters(counters, &mut self.counting).map_err(|error| read(error, Command::ShowStat))
     }
 }

@@ -117,7 +117,7 @@ impl<R: RuntimeApi> Steering<R> {
         }
         match self.runtime.down(&ids, deadline).await {
             Ok(down) if down.iter().all(|down| *down) => {
-                self.known.stopped(&ids);
+                self.known.stopped((self.clock)(), &ids);
                 true
             }
             Ok(_) => false,

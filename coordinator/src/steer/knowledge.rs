@@ -153,7 +153,7 @@ impl Knowledge {
         let out = |id: &ServerId| matches!(self.ledger.verdict(id), Some(Verdict::Out(_)));
         self.left_behind.retain(|id| idle.contains(id) || out(id));
         // What was counted before says nothing of what is left.
-        idle.difference(&self.idle).for_each(|id| self.rates.forget_sessions(id));
+        idle.difference(&self.idle).for_each(|id| self.rates.forget_sessions(now, id));
         self.idle = idle;
         self.observed = Some(observed);
         self.current = true;
@@ -245,12 +245,12 @@ impl Knowledge {
     }
 
     /// Enters that HAProxy sends these nothing new, where that was asked of them alone.
-    pub(super) fn stopped(&mut self, ids: &[ServerId]) {
+    pub(super) fn stopped(&mut self, now: Moment, ids: &[ServerId]) {
         for id in ids {
             let Some(server) = self.places.get(id).and_then(|at| self.observed.as_mut()?.servers.get_mut(*at)) else { continue };
             server.operation = Operation::Stopped;
             if self.idle.insert(id.clone()) {
-                self.rates.forget_sessions(id);
+                self.rates.forget_sessions(now, id);
             }
         }
         self.revision += 1;
@@ -271,15 +271,15 @@ impl Knowledge {
         self.news.extend(news);
     }
 
-    /// Enters a reading of HAProxy's counters.
-    pub(super) fn count(&mut self, now: Moment, counters: Vec<Counters>) {
+    /// Enters a reading of HAProxy's counters that began at `began`.
+    pub(super) fn count(&mut self, now: Moment, began: Moment, counters: Vec<Counters>) {
         let mut witnesses = std::mem::take(&mut self.witnesses);
         if let Some(scene) = self.scene(now) {
             let counted = |server: &Counters| (server.id.clone(), Counted { requests: server.requests, failed: server.errors });
             witnesses.count(&scene, counters.iter().map(counted));
         }
         self.witnesses = witnesses;
-        self.rates.note(now, counters);
+        self.rates.note(now, began, counters);
     }
 
     /// What live traffic says of a server.

@@ -9,6 +9,7 @@
 //! metrics. Left to others: every decision (`warden_logic::fleet`), HAProxy's text (`haproxy`), HTTP (`intake`, `api`).
 
 mod apply;
+mod aside;
 mod call;
 mod events;
 mod figures;
@@ -26,6 +27,7 @@ use crate::haproxy::RuntimeApi;
 use crate::haproxy::agent_port::Board;
 use crate::keep::{Keeper, Kept};
 use crate::metrics::{Metrics, Outcome};
+use aside::Aside;
 use call::CALLS;
 use events::{Event, Said};
 use knowledge::Knowledge;
@@ -91,6 +93,7 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Steering<R> {
     runtime: R,
+    aside: Aside<R>,
     board: Board,
     known: Knowledge,
     link: Link,
@@ -120,8 +123,8 @@ enum Woke {
 }
 
 impl<R: RuntimeApi> Steering<R> {
-    /// Puts the loop together. The board is what the agent port answers from.
-    pub fn new(runtime: R, board: Board, metrics: Arc<Metrics>, settings: Settings) -> (Self, Calls) {
+    /// Puts the loop together. `counters`: HAProxy once more, for its counters alone. The board is what the agent port answers from.
+    pub fn new(runtime: R, counters: R, board: Board, metrics: Arc<Metrics>, settings: Settings) -> (Self, Calls) {
         let (sender, calls) = mpsc::channel(CALLS);
         let now = (settings.clock)();
         let myself = Myself {
@@ -132,6 +135,7 @@ impl<R: RuntimeApi> Steering<R> {
         };
         let steering = Self {
             runtime,
+            aside: Aside::new(counters),
             board,
             known: Knowledge::new(settings.policy, settings.first_permit, settings.wishes, settings.marks),
             link: Link::default(),
@@ -180,9 +184,10 @@ impl<R: RuntimeApi> Steering<R> {
                         timer.reset_after(apart);
                     }
                     self.write(&events);
-                    self.count().await;
+                    self.count_aside().await;
                     self.gauge();
                 }
+                reading = self.aside.done() => self.counted(reading),
                 taken = self.calls.recv_many(&mut calls, AT_ONCE) => {
                     if taken == 0 {
                         return;

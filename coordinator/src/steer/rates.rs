@@ -22,6 +22,8 @@ struct Counted {
     readings: VecDeque<Reading>,
     /// The requests that it had when it was read last.
     sessions: Option<u64>,
+    /// A reading that began before this says nothing of what is left.
+    forgotten: Moment,
     /// In which reading it was last.
     listed: u64,
 }
@@ -43,12 +45,15 @@ pub(super) struct Rate {
 impl Rates {
     /// Enters a reading. A server that is no longer listed is forgotten; one whose counters went back (a new HAProxy, `clear
     /// counters`) begins anew.
-    pub(super) fn note(&mut self, now: Moment, counters: Vec<Counters>) {
+    pub(super) fn note(&mut self, now: Moment, began: Moment, counters: Vec<Counters>) {
         self.noted += 1;
         let listed = counters.len();
         for Counters { id, requests, errors, sessions } in counters {
             let counted = self.servers.entry(id).or_default();
-            (counted.listed, counted.sessions) = (self.noted, Some(sessions));
+            counted.listed = self.noted;
+            if began >= counted.forgotten {
+                counted.sessions = Some(sessions);
+            }
             let readings = &mut counted.readings;
             if readings.back().is_some_and(|last| requests < last.requests || errors < last.errors) {
                 readings.clear();
@@ -70,11 +75,10 @@ impl Rates {
         self.servers.get(id)?.sessions
     }
 
-    /// Only another reading tells how many it has.
-    pub(super) fn forget_sessions(&mut self, id: &ServerId) {
-        if let Some(counted) = self.servers.get_mut(id) {
-            counted.sessions = None;
-        }
+    /// Only a reading that begins from `now` on tells how many it has.
+    pub(super) fn forget_sessions(&mut self, now: Moment, id: &ServerId) {
+        let counted = self.servers.entry(id.clone()).or_default();
+        (counted.sessions, counted.forgotten) = (None, now);
     }
 
     /// What is known of a server: nothing before two readings.
@@ -102,14 +106,19 @@ mod tests {
         vec![Counters { id: ServerId::new("app", "s1"), requests, errors, sessions: requests % 10 }]
     }
 
+    /// A reading that took no time.
+    fn note(rates: &mut Rates, at: Moment, counters: Vec<Counters>) {
+        rates.note(at, at, counters);
+    }
+
     #[test]
     fn rates_cover_the_last_readings_only() {
         let id = ServerId::new("app", "s1");
         let mut rates = Rates::default();
-        rates.note(at(0), counted(1_000, 0));
+        note(&mut rates, at(0), counted(1_000, 0));
         assert_eq!(rates.of(&id), None);
         for second in 1..=10 {
-            rates.note(at(second), counted(1_000 + 30 * second, second));
+            note(&mut rates, at(second), counted(1_000 + 30 * second, second));
         }
         assert_eq!(rates.of(&id), Some(Rate { requests: 30.0, errors: 1.0 }));
     }
@@ -118,12 +127,22 @@ mod tests {
     fn only_another_reading_tells_what_is_left() {
         let id = ServerId::new("app", "s1");
         let mut rates = Rates::default();
-        rates.note(at(1), counted(13, 0));
+        note(&mut rates, at(1), counted(13, 0));
         assert_eq!((rates.sessions(&id), rates.sessions(&ServerId::new("app", "s2"))), (Some(3), None));
-        rates.forget_sessions(&id);
+        rates.forget_sessions(at(1), &id);
         assert_eq!(rates.sessions(&id), None);
-        rates.note(at(1), counted(22, 0));
+        note(&mut rates, at(1), counted(22, 0));
         assert_eq!(rates.sessions(&id), Some(2));
+        // What was under way when it was taken out has not seen the last that it was sent; nor of a server that nobody has counted yet.
+        rates.forget_sessions(at(3), &id);
+        rates.note(at(4), at(2), counted(30, 0));
+        assert_eq!((rates.sessions(&id), rates.of(&id).is_some()), (None, true));
+        rates.note(at(5), at(4), counted(34, 0));
+        assert_eq!(rates.sessions(&id), Some(4));
+        let mut rates = Rates::default();
+        rates.forget_sessions(at(3), &id);
+        rates.note(at(4), at(2), counted(30, 0));
+        assert_eq!(rates.sessions(&id), None);
     }
 
     #[test]
@@ -131,7 +150,7 @@ mod tests {
         let id = ServerId::new("app", "s1");
         let mut rates = Rates::default();
         for quarter in 0..40_u64 {
-            rates.note(Moment::from_micros(quarter * 250_000), counted(1_000 + 10 * quarter, 0));
+            note(&mut rates, Moment::from_micros(quarter * 250_000), counted(1_000 + 10 * quarter, 0));
         }
         assert_eq!(rates.of(&id), Some(Rate { requests: 40.0, errors: 0.0 }));
         assert_eq!(rates.servers[&id].readings.len(), READINGS);
@@ -142,12 +161,12 @@ mod tests {
     fn counters_that_went_back_begin_anew() {
         let id = ServerId::new("app", "s1");
         let mut rates = Rates::default();
-        rates.note(at(0), counted(1_000, 5));
-        rates.note(at(1), counted(3, 0));
+        note(&mut rates, at(0), counted(1_000, 5));
+        note(&mut rates, at(1), counted(3, 0));
         assert_eq!(rates.of(&id), None);
-        rates.note(at(2), counted(13, 0));
+        note(&mut rates, at(2), counted(13, 0));
         assert_eq!(rates.of(&id), Some(Rate { requests: 10.0, errors: 0.0 }));
-        rates.note(at(3), vec![]);
+        note(&mut rates, at(3), vec![]);
         assert_eq!(rates.of(&id), None);
     }
 }

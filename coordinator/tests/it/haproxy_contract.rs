@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 use warden_coordinator::haproxy::agent_port::{self, Board};
-use warden_coordinator::haproxy::{Error, Push, Refusal, RuntimeApi, Socket};
+use warden_coordinator::haproxy::{Counters, Error, Push, Refusal, RuntimeApi, Several, Socket};
 use warden_logic::fleet::ledger::{Because, Verdict};
 use warden_logic::fleet::observed::{Mark, Observed, Server, ServerId};
 use warden_protocol::v1::Reason;
@@ -303,6 +303,29 @@ async fn those_that_are_down_are_told_one_by_one(mut bench: impl Bench) {
     bench.operator("set server app/n2 state maint").await;
     assert_eq!(bench.api().down(&ids, soon()).await.unwrap(), [false, true, false, false]);
     assert_eq!(bench.api().down(&[], soon()).await.unwrap(), [false; 0]);
+}
+
+/// Counters over connections of their own need no reading before, and a process that a reload has replaced is left for the next one.
+#[tokio::test]
+async fn counters_by_themselves_follow_a_reload() {
+    let mut bench = on_real().await;
+    let mut alone = Several::for_counters(&[bench.haproxy.socket()]);
+    let requests = |counters: &[Counters]| counters.iter().map(|counters| counters.requests).sum::<u64>();
+    assert_eq!(requests(&alone.counters(soon()).await.unwrap()), 0);
+    let mut client = TcpStream::connect(("127.0.0.1", bench.haproxy.front)).await.unwrap();
+    client.write_all(b"GET /ping HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await.unwrap();
+    client.read_to_string(&mut String::new()).await.unwrap();
+    let deadline = soon();
+    // HAProxy counts a request when it has answered it.
+    while requests(&alone.counters(soon()).await.unwrap()) != 1 {
+        assert!(Instant::now() < deadline, "nobody counts the request");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    bench.reload().await;
+    let error = alone.counters(soon()).await.unwrap_err();
+    assert!(error.replaced(), "{error}");
+    let after = alone.counters(soon()).await.unwrap();
+    assert_eq!((after.len(), requests(&after)), (3, 0), "a new process has counted nothing yet");
 }
 
 /// What is in flight is counted until it is answered.

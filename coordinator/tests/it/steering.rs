@@ -89,7 +89,7 @@ impl Stand {
             marks_keeper: keep::Keeper::start(kept.path(), keep::MARKS).unwrap(),
             clock,
         };
-        let (steering, calls) = Steering::new(haproxy.clone(), board.clone(), Arc::clone(&metrics), settings);
+        let (steering, calls) = Steering::new(haproxy.clone(), haproxy.clone(), board.clone(), Arc::clone(&metrics), settings);
         let (pulse, timeline) = (steering.pulse(), steering.timeline());
         let steering = tokio::spawn(steering.run(std::future::pending()));
         Self { haproxy, board, calls, pulse, metrics, timeline, steering, kept }
