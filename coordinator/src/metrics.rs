@@ -1,11 +1,11 @@
 //! What Prometheus is told. Typed handles in one struct, made once and handed down.
 
+mod fleet;
 mod labels;
 
 use crate::steer::Budget;
-use labels::{
-    ByCause, ByEvent, ByOutcome, ByPart, ByStep, OfBackend, OfCertificate, OfDisagreement, OfNode, OfNotification, OfPermits, OfServer,
-};
+use fleet::Fleet;
+use labels::{ByCause, ByEvent, ByOutcome, ByPart, ByStep, OfBackend, OfCertificate, OfDisagreement, OfNotification, OfPermits, OfServer};
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -54,12 +54,11 @@ impl Outcome {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    server_in: Family<OfServer, Gauge>,
+    fleet: Fleet,
     apply: Histogram,
     confirmed: Histogram,
     look: Family<ByPart, Histogram>,
     mark_window: Histogram,
-    last_report: Family<OfNode, Gauge<f64, AtomicU64>>,
     floor_holds: Family<OfBackend, Counter>,
     max_unavailable: Family<OfBackend, Gauge>,
     unavailable: Family<OfBackend, Gauge>,
@@ -91,8 +90,8 @@ fn fast() -> Histogram {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("warden_coordinator");
-        let server_in = Family::default();
-        registry.register("server_in", "1 while HAProxy sends traffic to the server", server_in.clone());
+        let fleet = Fleet::default();
+        registry.register_collector(Box::new(fleet.clone()));
         let apply = fast();
         registry.register_with_unit(
             "apply",
@@ -109,8 +108,6 @@ impl Default for Metrics {
         );
         let look = Family::new_with_constructor(fast as fn() -> Histogram);
         registry.register_with_unit("look", "How long a look at everything takes, by part", Unit::Seconds, look.clone());
-        let last_report = Family::default();
-        registry.register_with_unit("node_last_report", "Time since the node's agent spoke", Unit::Seconds, last_report.clone());
         let floor_holds = Family::default();
         registry.register("floor_holds", "Times that the floor began to keep a server in that its agent wants out", floor_holds.clone());
         let max_unavailable = Family::default();
@@ -179,12 +176,11 @@ impl Default for Metrics {
         registry.register("cycles_by_report", "Cycles that a report began", woken.clone());
         Self {
             registry,
-            server_in,
+            fleet,
             apply,
             confirmed,
             look,
             mark_window,
-            last_report,
             floor_holds,
             max_unavailable,
             unavailable,
@@ -312,31 +308,28 @@ impl Metrics {
 
     pub(crate) fn wishes<'a>(&self, paused: bool, drained: impl Iterator<Item = &'a ServerId>) {
         self.paused.set(i64::from(paused));
-        replace(&self.drained, drained.map(|id| (id, true)));
+        replace(&self.drained, drained);
     }
 
     pub(crate) fn refused<'a>(&self, servers: impl Iterator<Item = &'a ServerId>) {
-        replace(&self.refused, servers.map(|id| (id, true)));
+        replace(&self.refused, servers);
     }
 
     pub(crate) fn servers<'a>(&self, servers: impl Iterator<Item = (&'a ServerId, bool)>) {
-        replace(&self.server_in, servers);
+        self.fleet.servers(servers);
     }
 
     /// Replaces all, likewise.
     pub(crate) fn nodes<'a>(&self, nodes: impl Iterator<Item = (&'a str, Span)>) {
-        self.last_report.clear();
-        for (node, span) in nodes {
-            self.last_report.get_or_create(&OfNode { node: node.to_owned() }).set(span.as_duration().as_secs_f64());
-        }
+        self.fleet.nodes(nodes.map(|(node, span)| (node, span.as_duration().as_secs_f64())));
     }
 }
-/// Replaces all: a server that is gone shall not stay in the figures.
-fn replace<'a>(family: &Family<OfServer, Gauge>, servers: impl Iterator<Item = (&'a ServerId, bool)>) {
+/// Replaces all: 1 for these, and nothing for every other one.
+fn replace<'a>(family: &Family<OfServer, Gauge>, servers: impl Iterator<Item = &'a ServerId>) {
     family.clear();
-    for (id, is) in servers {
+    for id in servers {
         let labels = OfServer { backend: id.backend.to_string(), server: id.server.to_string() };
-        family.get_or_create(&labels).set(i64::from(is));
+        family.get_or_create(&labels).set(1);
     }
 }
 

@@ -3,7 +3,9 @@
 //! `up` for *in*, `down #reason` for *out* (the blank in front of `#` matters), and nothing at all where there is no verdict: HAProxy then keeps what
 //! it was told last. Never a word more: `ready`, `drain` and `maint` would overwrite what a person set.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -31,13 +33,28 @@ pub struct Board(Arc<RwLock<HashMap<String, String>>>);
 impl Board {
     /// From now on this is the answer about this server.
     pub fn say(&self, id: &ServerId, verdict: &Verdict) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(id.to_string(), answer(verdict));
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(id.to_string(), answer(verdict).into_owned());
     }
 
     /// From now on exactly these verdicts are answered.
     pub fn say_all(&self, ledger: &Ledger) {
-        let all = ledger.verdicts().map(|(id, verdict)| (id.to_string(), answer(verdict))).collect();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = all;
+        let mut said = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let (mut question, mut verdicts) = (String::new(), 0);
+        for (id, verdict) in ledger.verdicts() {
+            verdicts += 1;
+            question.clear();
+            let _ = write!(question, "{id}"); // writing to a String cannot fail
+            let answer = answer(verdict);
+            // Most are as they were, and nothing is made anew for them.
+            match said.get_mut(&question) {
+                Some(before) if *before == answer => {}
+                Some(before) => *before = answer.into_owned(),
+                None => drop(said.insert(question.clone(), answer.into_owned())),
+            }
+        }
+        if said.len() > verdicts {
+            *said = ledger.verdicts().map(|(id, verdict)| (id.to_string(), answer(verdict).into_owned())).collect();
+        }
     }
 
     /// The answer to a question, if there is one.
@@ -47,14 +64,14 @@ impl Board {
     }
 }
 
-fn answer(verdict: &Verdict) -> String {
+fn answer(verdict: &Verdict) -> Cow<'static, str> {
     match verdict {
-        Verdict::In => "up\n".to_owned(),
+        Verdict::In => Cow::Borrowed("up\n"),
         Verdict::Out(because) => {
             // HAProxy reads one line of plain text; the reason may quote foreign text.
             let plain = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
             let reason: String = because.reason.text.chars().take(LONGEST_REASON).map(plain).collect();
-            format!("down #{reason}\n")
+            Cow::Owned(format!("down #{reason}\n"))
         }
     }
 }
@@ -107,8 +124,13 @@ async fn reply(mut stream: TcpStream, board: &Board) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::parse::{Names, servers_state};
     use super::*;
     use warden_logic::fleet::ledger::Because;
+    use warden_logic::fleet::matching::Matches;
+    use warden_logic::fleet::observed::{Identity, Observed};
+    use warden_logic::fleet::roster::Roster;
+    use warden_logic::moment::{Moment, Span};
     use warden_protocol::v1::Reason;
 
     fn out(text: &str) -> Verdict {
@@ -145,5 +167,29 @@ mod tests {
         board.say_all(&Ledger::default());
         assert_eq!(ask(port, "app/s1\n").await, "");
         server.abort();
+    }
+
+    /// Whatever was said before.
+    #[test]
+    fn exactly_the_ledgers_verdicts_are_answered() {
+        let state = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/haproxy-3.0/servers-state"));
+        let servers = servers_state(state, &mut Names::default()).unwrap();
+        let ids: Vec<ServerId> = servers.iter().take(3).map(|server| server.id.clone()).collect();
+        let observed = Observed { identity: Identity { pid: 1, started: 1 }, version: "3.0".to_owned(), servers };
+        let verdicts = [None, Some(Verdict::In), Some(out("warming up")), Some(out("sick"))];
+        let board = Board::default();
+        for round in 0..256_usize {
+            // Each of the three changes at a pace of its own.
+            let of = |at: usize| verdicts[round * (at + 1) / 3 % 4].as_ref();
+            let mut ledger = Ledger::default();
+            ledger.note(Moment::default(), Span::from_secs(3), &observed, &Matches::default(), &Roster::default());
+            for (at, id) in ids.iter().enumerate() {
+                of(at).into_iter().for_each(|verdict| ledger.decide(id, verdict.clone()));
+            }
+            board.say_all(&ledger);
+            for (at, id) in ids.iter().enumerate() {
+                assert_eq!(board.answer(&format!("{id}\n")), of(at).map(|verdict| answer(verdict).into_owned()), "{round}");
+            }
+        }
     }
 }
