@@ -17,6 +17,7 @@ impl<R: RuntimeApi> Steering<R> {
         if !self.known.current || !self.pace.due(began, self.known.somebody_drains()) {
             return;
         }
+        self.aside.overtake();
         let since = (self.clock)();
         match self.runtime.counters(began + self.command_timeout).await {
             Ok(counters) => self.known.count((self.clock)(), since, counters),

@@ -187,7 +187,7 @@ impl<R: RuntimeApi> Steering<R> {
                     self.count_aside().await;
                     self.gauge();
                 }
-                reading = self.aside.done() => self.counted(reading),
+                reading = self.aside.done() => reading.into_iter().for_each(|reading| self.counted(reading)),
                 taken = self.calls.recv_many(&mut calls, AT_ONCE) => {
                     if taken == 0 {
                         return;
