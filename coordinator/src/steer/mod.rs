@@ -2,8 +2,9 @@
 //!
 //! It wakes every cycle and at once on a report that changes something; such a report is answered after HAProxy has
 //! confirmed what follows from it, by a second reading. With hundreds of servers a report is judged by the last one, at most a cycle
-//! old, and those alone that it is about, unless that comes near a floor; and HAProxy is asked of those alone that were taken out. A cycle has one deadline for all its commands, so that no answer
-//! waits longer for a HAProxy that is stuck. Ending the loop changes nothing in HAProxy.
+//! old, and those alone that it is about, unless that comes near a floor; and HAProxy is asked of those alone that were taken out. A
+//! cycle has one deadline for all its commands, so that no answer waits longer for a HAProxy that is stuck. HAProxy's counters are read
+//! beside all of it (`aside`). Ending the loop changes nothing in HAProxy.
 //!
 //! Responsibilities: resync when HAProxy is another process, the order verdict → push → verdict, the watchdog, events,
 //! metrics. Left to others: every decision (`warden_logic::fleet`), HAProxy's text (`haproxy`), HTTP (`intake`, `api`).
