@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use warden_scenarios::stand::{BALANCER, PATIENCE, UNIT};
+use warden_scenarios::stand::{BALANCER, PATIENCE, UNIT, poison};
 use warden_scenarios::{Mix, PutBack, Stand};
 
 /// Packages of a folder ($1), in another ($2) as packages of the version after it.
@@ -27,6 +27,39 @@ if [ -d /var/cache/warden.before ]; then
     dpkg --force-downgrade --force-confold --install /var/cache/warden.before/*.deb
     rm -rf /var/cache/warden && mv /var/cache/warden.before /var/cache/warden
 fi";
+
+/// A repository for apt with a package `grafana` that has what the role relies on: its service, which here only shows its environment on port 3000.
+const REPOSITORY: &str = r#"set -eu
+cd "$(mktemp -d)"
+mkdir -p tree/DEBIAN tree/usr/lib/systemd/system tree/etc/grafana
+cat >tree/DEBIAN/control <<'END'
+Package: grafana
+Version: 1.0
+Architecture: all
+Maintainer: Warden <warden@example.org>
+Description: stands in for Grafana
+END
+cat >tree/usr/lib/systemd/system/grafana-server.service <<'END'
+[Service]
+ExecStart=/bin/sh -c 'cd $RUNTIME_DIRECTORY && env >environment && exec python3 -m http.server 3000 --bind $GF_SERVER_HTTP_ADDR'
+RuntimeDirectory=grafana
+[Install]
+WantedBy=multi-user.target
+END
+mkdir -p /srv/grafana
+dpkg-deb --build -Zgzip tree /srv/grafana/grafana.deb >/dev/null
+cd /srv/grafana
+{
+    dpkg-deb --field grafana.deb
+    echo "Filename: ./grafana.deb"
+    echo "Size: $(stat -c %s grafana.deb)"
+    echo "SHA256: $(sha256sum grafana.deb | cut -d ' ' -f 1)"
+} >Packages
+"#;
+
+/// Nothing is left of it.
+const NO_GRAFANA: &str = "apt-get -q -y purge grafana; rm -rf /srv/grafana /etc/apt/sources.list.d/grafana.list /etc/apt/keyrings/grafana.asc \
+     /etc/grafana /var/lib/grafana /etc/systemd/system/grafana-server.service.d; systemctl daemon-reload; apt-get -q update";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -113,4 +146,65 @@ fn lab_long_a_node_comes_and_goes() -> Result<()> {
         Ok(())
     })?;
     seen.nothing_failed()
+}
+
+/// The guard refuses what is known to break bingo, and nothing else; it goes as it came.
+#[test]
+fn lab_long_the_guard_keeps_known_poison_out() -> Result<()> {
+    let stand = Stand::whole()?;
+    let guard =
+        |stand: &Stand, on: &str| stand.play(&["--limit", BALANCER, "--tags", "haproxy", "-e", &format!("haproxy_operation_guard={on}")]);
+    let address = stand.http()?;
+    let post = |stand: &Stand, number: u64| -> Result<String> {
+        let mut curl = stand.lab().switch_command("curl");
+        curl.args(["-s", "-m", "5", "-o", "/dev/null", "-w", "%{http_code}", "-d", &format!("{{\"operation\": {number}}}")]);
+        let out = curl.arg(format!("http://{address}/operation")).output()?;
+        Ok(String::from_utf8(out.stdout)?)
+    };
+    let invocations = || stand.nodes().iter().map(|node| stand.invocation(node, UNIT)).collect::<Result<Vec<_>>>();
+    let before = invocations()?;
+    let back = PutBack::with("the guard", move || guard(&Stand::open()?, "false"));
+    guard(&stand, "true")?;
+    for poison in [poison::SICK, poison::PANIC, poison::LEAK] {
+        let answer = post(&stand, poison)?;
+        ensure!(answer == "422", "{poison} is answered {answer}");
+    }
+    for harmless in [0, 7, poison::LEAK - 1, poison::SICK << 4] {
+        let answer = post(&stand, harmless)?;
+        ensure!(answer == "200", "{harmless} is answered {answer}");
+    }
+    ensure!(before == invocations()?, "a node was restarted");
+    back.now()?;
+    let answer = post(&stand, poison::PANIC)?;
+    ensure!(answer != "422", "the guard is still there");
+    stand.await_whole().context("after the poison that nobody keeps out")
+}
+
+/// Debian has no Grafana. Where a repository has it, it is installed with the stand's source of figures and its dashboards, and a second run changes nothing.
+#[test]
+fn lab_long_grafana_comes_from_a_repository_that_has_it() -> Result<()> {
+    let stand = Stand::whole()?;
+    let monitoring = stand.node("mon-1")?;
+    let _back = PutBack::by(&monitoring, NO_GRAFANA);
+    monitoring.run(&["sh", "-c", REPOSITORY])?;
+    let key = tempfile::NamedTempFile::new()?;
+    let said = serde_json::json!({
+        "monitoring_grafana_repository": "deb [trusted=yes] file:/srv/grafana ./",
+        "monitoring_grafana_key": key.path(),
+    });
+    let said = said.to_string();
+    let play = || stand.play(&["--limit", "mon-1", "--tags", "monitoring", "-e", &said]);
+    play()?;
+    let address = monitoring.address();
+    let environment = || monitoring.run(&["curl", "-sf", "-m", "5", &format!("http://{address}:3000/environment")]);
+    let environment = stand.wait(PATIENCE, |_| environment())?;
+    ensure!(environment.contains("GF_AUTH_ANONYMOUS_ORG_ROLE=Viewer"), "{environment}");
+    let source = monitoring.run(&["cat", "/etc/grafana/provisioning/datasources/stand.yml"])?;
+    ensure!(source.contains(&format!("http://{address}:9090")), "{source}");
+    let dashboards = monitoring.run(&["sh", "-c", "cd /var/lib/grafana/dashboards && ls && python3 -m json.tool stand.json >/dev/null"])?;
+    ensure!(dashboards.contains("stand.json") && dashboards.contains("warden.json"), "{dashboards}");
+    let invocation = stand.invocation("mon-1", "grafana-server")?;
+    play()?;
+    ensure!(stand.invocation("mon-1", "grafana-server")? == invocation, "a second run restarts it");
+    Ok(())
 }
