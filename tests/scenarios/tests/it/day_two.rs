@@ -58,7 +58,7 @@ cd /srv/grafana
 "#;
 
 /// Nothing is left of it.
-const NO_GRAFANA: &str = "apt-get -q -y purge grafana; rm -rf /srv/grafana /etc/apt/sources.list.d/grafana.list /etc/apt/keyrings/grafana.asc \
+const NO_GRAFANA: &str = "systemctl disable --now grafana-server; apt-get -q -y purge grafana; rm -rf /srv/grafana /etc/apt/sources.list.d/grafana.list /etc/apt/keyrings/grafana.asc \
      /etc/grafana /var/lib/grafana /etc/systemd/system/grafana-server.service.d; systemctl daemon-reload; apt-get -q update";
 
 fn root() -> PathBuf {
