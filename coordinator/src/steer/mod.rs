@@ -342,6 +342,7 @@ impl<R: RuntimeApi> Steering<R> {
         match reading {
             Ok(observed) => {
                 if let Some((cause, event)) = self.link.answered(&observed) {
+                    self.aside.overtake(); // what another process has counted
                     self.metrics.resync(cause);
                     events.push(event);
                 }

@@ -6,16 +6,15 @@
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::command::start_own;
 use crate::plan::{FORWARDS, Forward};
 use crate::{cgroup, net, paths, progress, wait};
 
@@ -53,14 +52,7 @@ pub(crate) fn ensure() -> Result<()> {
     }
     cgroup::kill(cgroup::FORWARD)?;
     let _ = fs::remove_file(paths::forwards()); // usually not there
-    Command::new(paths::program())
-        .arg(SUBCOMMAND)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .context("cannot start the forwarder")?;
+    start_own(&[SUBCOMMAND])?;
     let ports = wait::until(READY_WITHIN, || ports().ok_or_else(|| "the forwarder has not said what it listens on".into()))?;
     for port in &ports {
         if let Some(fault) = &port.fault {

@@ -8,8 +8,6 @@
 mod shape;
 
 use std::fs;
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
+use crate::command::start_own;
 use crate::fault::BadLine;
 use crate::net::{self, BRIDGE, SWITCH};
 use crate::{cgroup, paths, wait};
@@ -41,15 +40,7 @@ fn group(machine: &str) -> String {
 pub(crate) fn spoil(machine: &str, line: &BadLine) -> Result<()> {
     Shape::of(line)?;
     mend(machine)?;
-    Command::new(paths::program())
-        .args([SUBCOMMAND, machine])
-        .args(line.words())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .context("cannot start the process that carries a bad line")?;
+    start_own(&[&[SUBCOMMAND, machine], line.words().as_slice()].concat())?;
     let said = wait::until(READY_WITHIN, || {
         fs::read_to_string(paths::line(machine)).map_err(|_| format!("the line to {machine} does not carry yet"))
     })?;
